@@ -1,0 +1,55 @@
+"""Packaging of tfzoo. Every dependency is pinned to a range that the tests ran in, with its reason."""
+
+import pathlib
+
+import setuptools
+
+ROOT = pathlib.Path(__file__).parent
+
+INSTALL = [
+    "absl-py>=2.1,<3",  # command line and logging
+    "ai-edge-litert>=2.1,<3",  # runs TFLite files, as a phone does
+    "aiohttp>=3.10,<4",  # the embedded server
+    "h5py>=3.11,<4",  # Keras' weight files
+    "keras>=3.15,<3.16",  # the trainer overrides one private method of its optimizers
+    "matplotlib>=3.9,<4",  # the confusion matrix as a picture
+    "numpy>=2,<3",
+    "pyyaml>=6,<7",  # experiments
+    "requests>=2.32,<3",  # the client
+    "safetensors>=0.5,<1",  # Hugging Face checkpoints
+    "scikit-learn>=1.5,<2",  # metrics
+    "tensorboard>=2.20,<2.22",
+    "tensorflow>=2.21,<2.22",
+    "tensorflow-text>=2.21.1,<2.22",  # 2.21.0 does not import
+    "tqdm>=4.66,<5",  # progress bars
+]
+TEST = [
+    "pytest>=8,<10",
+    "pytest-timeout>=2.3,<3",
+]
+DEVELOP = [
+    *TEST,
+    "mypy>=1.15,<3",
+    "ruff>=0.11,<1",
+    "types-PyYAML",
+    "types-requests",
+    "types-tqdm",
+]
+
+setuptools.setup(
+    name="tfzoo",
+    version="0.1.0",
+    description="The transformer zoo for people who run TensorFlow",
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    python_requires=">=3.11",
+    packages=setuptools.find_packages(include=["tfzoo", "tfzoo.*"]),
+    package_data={"tfzoo": ["py.typed", "text/*.xz", "text/*.bin*"]},
+    install_requires=INSTALL,
+    extras_require={"test": TEST, "dev": DEVELOP},
+    entry_points={"console_scripts": ["tfzoo = tfzoo.cli.main:console"]},
+    # BUILD and setuptools' build/ are one name on macOS and Windows disks.
+    options={"build": {"build_base": ".build"}},
+)

@@ -1,0 +1,1 @@
+"""Plain-Python foundations: config, experiment, durations, files, weight-name rules, cards."""

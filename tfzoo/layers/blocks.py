@@ -1,0 +1,149 @@
+"""Transformer blocks: attention and a feed-forward network joined by residuals."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from tfzoo.layers.attention import MultiHeadAttention
+from tfzoo.layers.feed_forward import FeedForward
+from tfzoo.layers.normalization import LayerNorm
+
+
+@keras.saving.register_keras_serializable("tfzoo")
+class Block(keras.layers.Layer):
+    """One transformer layer, `(b, t, d)` to `(b, t, d)`: an encoder's, or a decoder's.
+
+    Args:
+        num_heads: Number of attention heads, h. Must divide the input width d.
+        feed_forward_dim: Width of the feed-forward network, f.
+        dropout: Probability of dropping an element of a sublayer's output.
+        attention_dropout: Probability of dropping an attention weight.
+        activation: Name of the feed-forward activation.
+        norm_first: True normalizes each sublayer's input (GPT-2, ViT); False normalizes the sum
+            after the residual (BERT, the original transformer).
+        norm_epsilon: Added to the variance in layer norm.
+        cross: Whether a second attention, to an encoder's output, stands between the two sublayers.
+        initializer_range: Standard deviation of the truncated-normal kernels.
+
+    Call:
+        x_btd: `(b, t, d)` tensor.
+        mask_bqk: Boolean mask of the self-attention, True where allowed.
+        encoder_bkd: `(b, k, d)` encoder output, with `cross` only.
+        encoder_mask_bqk: Boolean mask of the cross-attention.
+        cache, start: As in `MultiHeadAttention`, for the self-attention.
+        return_weights: Whether to return the self-attention weights too.
+        Returns the `(b, t, d)` output; with `cache`, `(output, cache)`; with `return_weights`,
+        `(output, weights_bhqk)`.
+
+    Raises:
+        ValueError: when `num_heads` does not divide d.
+    """
+
+    def __init__(
+        self,
+        num_heads: int,
+        feed_forward_dim: int,
+        dropout: float = 0.1,
+        attention_dropout: float = 0.1,
+        activation: str = "gelu",
+        norm_first: bool = False,
+        norm_epsilon: float = 1e-12,
+        cross: bool = False,
+        initializer_range: float = 0.02,
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        self.num_heads = num_heads
+        self.feed_forward_dim = feed_forward_dim
+        self.attention_dropout = attention_dropout
+        self.activation = activation
+        self.norm_first = norm_first
+        self.norm_epsilon = norm_epsilon
+        self.cross = cross
+        self.initializer_range = initializer_range
+        self.dropout = keras.layers.Dropout(dropout, dtype=self.dtype_policy, name="dropout")
+
+    def build(self, x_btd_shape: Any, encoder_bkd_shape: Any = None) -> None:
+        shape = x_btd_shape
+        if shape[-1] % self.num_heads:
+            raise ValueError(
+                f"num_heads must divide the model width. Received: num_heads={self.num_heads}, "
+                f"width={shape[-1]}."
+            )
+        self.attention = self._attention("attention", shape, None)
+        self.attention_norm = self._norm("attention_norm", shape)
+        if self.cross:
+            self.cross_attention = self._attention("cross_attention", shape, encoder_bkd_shape)
+            self.cross_attention_norm = self._norm("cross_attention_norm", shape)
+        self.feed_forward = FeedForward(
+            self.feed_forward_dim,
+            self.activation,
+            self.initializer_range,
+            dtype=self.dtype_policy,
+            name="feed_forward",
+        )
+        self.feed_forward.build(shape)
+        self.feed_forward_norm = self._norm("feed_forward_norm", shape)
+
+    def call(
+        self,
+        x_btd: Any,
+        mask_bqk: Any = None,
+        encoder_bkd: Any = None,
+        encoder_mask_bqk: Any = None,
+        cache: Any = None,
+        start: Any = 0,
+        training: bool | None = None,
+        return_weights: bool = False,
+    ) -> Any:
+        extra = None
+
+        def attend(y_btd: Any) -> Any:
+            nonlocal extra
+            result = self.attention(
+                y_btd,
+                mask_bqk=mask_bqk,
+                cache=cache,
+                start=start,
+                training=training,
+                return_weights=return_weights,
+            )
+            if cache is None and not return_weights:
+                return result
+            output_btd, extra = result
+            return output_btd
+
+        def attend_to_encoder(y_btd: Any) -> Any:
+            return self.cross_attention(
+                y_btd, encoder_bkd, mask_bqk=encoder_mask_bqk, training=training
+            )
+
+        x_btd = self._residual(x_btd, attend, self.attention_norm, training)
+        if self.cross:
+            x_btd = self._residual(x_btd, attend_to_encoder, self.cross_attention_norm, training)
+        x_btd = self._residual(x_btd, self.feed_forward, self.feed_forward_norm, training)
+        return x_btd if extra is None else (x_btd, extra)
+
+    def _residual(self, x_btd: Any, sublayer: Any, norm: LayerNorm, training: Any) -> Any:
+        y_btd = sublayer(norm(x_btd) if self.norm_first else x_btd)
+        x_btd = ops.add(x_btd, self.dropout(y_btd, training=training))
+        return x_btd if self.norm_first else norm(x_btd)
+
+    def _attention(self, name: str, shape: Any, key_shape: Any) -> MultiHeadAttention:
+        layer = MultiHeadAttention(
+            self.num_heads,
+            shape[-1] // self.num_heads,
+            cross=name == "cross_attention",
+            dropout=self.attention_dropout,
+            initializer_range=self.initializer_range,
+            dtype=self.dtype_policy,
+            name=name,
+        )
+        layer.build(shape, key_shape)
+        return layer
+
+    def _norm(self, name: str, shape: Any) -> LayerNorm:
+        layer = LayerNorm(self.norm_epsilon, dtype=self.dtype_policy, name=name)
+        layer.build(shape)
+        return layer

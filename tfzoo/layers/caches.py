@@ -1,0 +1,26 @@
+"""Caches of keys and values, of a fixed length and filled from the left."""
+
+from typing import Any
+
+from keras import ops
+
+
+def write(cache_bhke: Any, new_bhte: Any, start: Any) -> Any:
+    """Puts `t` new positions into a cache at `start`, and returns the new cache.
+
+    A position is chosen by comparing, not by slice-update or scatter: those become operations that
+    TF Serving refuses to run or runs slowly.
+
+    Args:
+        cache_bhke: `(b, h, k, e)` tensor.
+        new_bhte: `(b, h, t, e)` tensor.
+        start: Position of the first new row: an int, or int32 `()` or `(b,)`, one for each row.
+    """
+    new_length, length = ops.shape(new_bhte)[2], ops.shape(cache_bhke)[2]
+    start_b1 = ops.reshape(ops.cast(start, "int32"), (-1, 1))
+    offset_bk = ops.expand_dims(ops.arange(length, dtype="int32"), 0) - start_b1
+    written_bk = ops.logical_and(offset_bk >= 0, offset_bk < new_length)
+    chosen_bkt = ops.cast(ops.one_hot(offset_bk, new_length, dtype="int32"), new_bhte.dtype)
+    spread_bhke = ops.matmul(ops.expand_dims(chosen_bkt, 1), new_bhte)
+    written_b1k1 = ops.expand_dims(ops.expand_dims(written_bk, 1), 3)
+    return ops.where(written_b1k1, spread_bhke, cache_bhke)

@@ -1,0 +1,80 @@
+"""Token and segment embeddings, with a gradient that every optimizer gets right."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable("tfzoo")
+class TokenEmbedding(keras.layers.Layer):
+    """A table of `vocab_size` vectors: looks ids up, and scores vectors against the whole table.
+
+    The gradient of a lookup is handed over dense and already summed over repeated tokens. TensorFlow's
+    own is a list of rows in which a token stands once for each time it occurs; Keras' adaptive
+    optimizers square those rows before they are summed, so that a token met twice learns at another
+    rate than in PyTorch. https://github.com/keras-team/keras/issues
+
+    Args:
+        vocab_size: Number of vectors, v, at least 1.
+        width: Width of each, d.
+        initializer_range: Standard deviation of the truncated-normal initial values.
+        output_bias: Whether scores get a bias per entry (BERT's masked-language-model head).
+
+    Call:
+        inputs: `(b, t)` int32 ids in `[0, vocab_size)`; or, with `reverse=True`, `(b, t, d)` vectors.
+        Returns `(b, t, d)` vectors; or, reversed, `(b, t, v)` float32 scores (tied output embedding,
+        Press and Wolf 2017, https://arxiv.org/abs/1608.05859).
+    """
+
+    def __init__(
+        self,
+        vocab_size: int,
+        width: int,
+        initializer_range: float = 0.02,
+        output_bias: bool = False,
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        self.vocab_size = vocab_size
+        self.width = width
+        self.initializer_range = initializer_range
+        self.output_bias = output_bias
+
+    def build(self, shape: Any) -> None:
+        self.embeddings_vd = self.add_weight(
+            name="embeddings",
+            shape=(self.vocab_size, self.width),
+            initializer=keras.initializers.TruncatedNormal(stddev=self.initializer_range),
+        )
+        if self.output_bias:
+            self.bias_v = self.add_weight(
+                name="output_bias", shape=(self.vocab_size,), initializer="zeros"
+            )
+
+    def call(self, inputs: Any, reverse: bool = False) -> Any:
+        table_vd = ops.convert_to_tensor(self.embeddings_vd)
+        return self._score(inputs, table_vd) if reverse else lookup(table_vd, inputs)
+
+    def _score(self, x_btd: Any, table_vd: Any) -> Any:
+        batch, length = ops.shape(x_btd)[:2]
+        x_nd = ops.reshape(x_btd, (-1, self.width))
+        logits_nv = ops.cast(ops.matmul(x_nd, ops.transpose(table_vd)), "float32")
+        if self.output_bias:
+            logits_nv = ops.add(logits_nv, ops.cast(self.bias_v, "float32"))
+        return ops.reshape(logits_nv, (batch, length, self.vocab_size))
+
+
+def lookup(table_vd: Any, ids: Any) -> Any:
+    """Rows of `table_vd` at `ids` of any shape, with a dense gradient for the table."""
+    num_rows, width = table_vd.shape
+
+    @ops.custom_gradient
+    def take(table_vd: Any) -> Any:
+        def gradient(*upstream: Any, **_: Any) -> Any:
+            upstream_nd = ops.reshape(upstream[0], (-1, width))
+            return ops.segment_sum(upstream_nd, ops.reshape(ids, (-1,)), num_segments=num_rows)
+
+        return ops.take(table_vd, ids, axis=0), gradient
+
+    return take(table_vd)

@@ -1,0 +1,38 @@
+"""Layer normalization, computed in float32 whatever the policy."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable("tfzoo")
+class LayerNorm(keras.layers.Layer):
+    """Normalizes the last axis to mean 0 and variance 1, then scales and shifts it.
+
+    Source: Ba et al. 2016, section 3, https://arxiv.org/abs/1607.06450.
+
+    Args:
+        epsilon: Added to the variance. BERT's 1e-12 is part of its checkpoints' numbers.
+
+    Call:
+        x: `(..., d)` tensor. Returns a tensor of the same shape.
+    """
+
+    def __init__(self, epsilon: float = 1e-12, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.epsilon = epsilon
+
+    def build(self, shape: Any) -> None:
+        self.gamma = self.add_weight(name="gamma", shape=(shape[-1],), initializer="ones")
+        self.beta = self.add_weight(name="beta", shape=(shape[-1],), initializer="zeros")
+
+    def call(self, x: Any) -> Any:
+        x_float = ops.cast(x, "float32")
+        mean, variance = ops.moments(x_float, axes=-1, keepdims=True)
+        gain = ops.multiply(ops.rsqrt(ops.add(variance, self.epsilon)), self.gamma)
+        shift = ops.subtract(self.beta, ops.multiply(mean, gain))
+        return ops.cast(ops.add(ops.multiply(x_float, gain), shift), self.compute_dtype)
+
+    def compute_output_shape(self, shape: Any) -> Any:
+        return shape

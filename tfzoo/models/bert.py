@@ -1,0 +1,253 @@
+"""BERT: a bidirectional transformer encoder.
+
+Source: Devlin et al. 2018, "BERT: Pre-training of Deep Bidirectional Transformers",
+https://arxiv.org/abs/1810.04805. Checked against transformers 5.23 (modeling_bert.py) and, for what
+the published checkpoints computed, google-research/bert, commit eedf571.
+
+    token_ids ──► token embedding ──┐
+    positions ──► position embed. ──┼─ + ─► norm ─► dropout ─► Block x n ─► sequence ─► head
+    segment_ids ► segment embed.  ──┘                              └─ [CLS] ─► pooled ──┘
+
+Easy to get wrong: layer norm follows each residual (post-norm) with epsilon 1e-12; the embedding sum
+is normalized before the first block; the released code uses the tanh form of gelu, while the Hugging
+Face port uses the exact form (4.7e-4 apart), so `activation` must follow the checkpoint; the masked
+language model's output table is the token embedding, with a bias of its own.
+"""
+
+import dataclasses
+from typing import Any, Literal
+
+import keras
+
+from tfzoo.core.cards import Card
+from tfzoo.core.errors import UserError
+from tfzoo.core.renames import Rename, dense, norm
+from tfzoo.layers import masks
+from tfzoo.layers.activations import ACTIVATIONS, activation
+from tfzoo.layers.blocks import Block
+from tfzoo.layers.embeddings import TokenEmbedding
+from tfzoo.layers.normalization import LayerNorm
+from tfzoo.layers.positions import LearnedPositions
+from tfzoo.models.model import Drawing, Model
+
+Head = Literal[
+    "none",
+    "pretraining",
+    "masked_lm",
+    "next_sentence",
+    "classification",
+    "token_classification",
+    "question_answering",
+]
+POOLED_HEADS = ("pretraining", "next_sentence", "classification")
+
+
+@dataclasses.dataclass(frozen=True)
+class BertConfig:
+    """Sizes of a BERT encoder and the head on top of it. The defaults are BERT-Base, uncased.
+
+    `pooler` is the tanh layer on [CLS] that `pooled` comes from; heads that read it need it.
+    `num_labels` is the number of classes of the classification heads.
+    """
+
+    vocab_size: int = 30_522
+    num_layers: int = 12
+    num_heads: int = 12
+    width: int = 768
+    feed_forward_dim: int = 3072
+    max_length: int = 512
+    num_segments: int = 2
+    activation: str = "gelu"
+    dropout: float = 0.1
+    attention_dropout: float = 0.1
+    head_dropout: float = 0.1
+    norm_epsilon: float = 1e-12
+    initializer_range: float = 0.02
+    pooler: bool = True
+    head: Head = "none"
+    num_labels: int = 2
+    tied_output: bool = True
+
+    def __post_init__(self) -> None:
+        sizes = "vocab_size num_heads width feed_forward_dim max_length num_segments num_labels"
+        for name in sizes.split():
+            if getattr(self, name) < 1:
+                raise UserError(
+                    f"{name} must be at least 1. Received: {name}={getattr(self, name)}."
+                )
+        if self.num_layers < 0:
+            raise UserError(f"num_layers must not be negative. Received: {self.num_layers}.")
+        if self.width % self.num_heads:
+            raise UserError(
+                f"num_heads must divide width. Received: num_heads={self.num_heads}, "
+                f"width={self.width}."
+            )
+        for name in ("dropout", "attention_dropout", "head_dropout"):
+            if not 0 <= getattr(self, name) < 1:
+                raise UserError(f"{name} must be in [0, 1). Received: {getattr(self, name)}.")
+        if self.activation not in ACTIVATIONS:
+            raise UserError(
+                f"activation must be one of {', '.join(ACTIVATIONS)}. "
+                f"Received: activation={self.activation!r}."
+            )
+        if self.head in POOLED_HEADS and not self.pooler:
+            raise UserError(f"head={self.head} reads the pooled output: it needs pooler=true.")
+
+
+# Sizes from table 1 of Turc et al. 2019, https://arxiv.org/abs/1908.08962; large from table 1 of
+# the BERT paper.
+VARIANTS: dict[str | None, dict[str, int]] = {
+    "tiny": {"num_layers": 2, "num_heads": 2, "width": 128, "feed_forward_dim": 512},
+    "mini": {"num_layers": 4, "num_heads": 4, "width": 256, "feed_forward_dim": 1024},
+    "small": {"num_layers": 4, "num_heads": 8, "width": 512, "feed_forward_dim": 2048},
+    "medium": {"num_layers": 8, "num_heads": 8, "width": 512, "feed_forward_dim": 2048},
+    "base": {},
+    "large": {"num_layers": 24, "num_heads": 16, "width": 1024, "feed_forward_dim": 4096},
+}
+
+
+@keras.saving.register_keras_serializable("tfzoo")
+class Bert(Model):
+    """Maps `{"token_ids", "segment_ids", "padding_mask"}`, each `(b, t)` int32, to a dict.
+
+    `padding_mask` is 1 on real tokens and 0 on padding. Without a head the outputs are `sequence`
+    `(b, t, d)` and, with a pooler, `pooled` `(b, d)`. Heads give `logits`: `(b, c)` for
+    classification and next sentence, `(b, t, c)` for token classification, `(b, t, v)` for the
+    masked language model; question answering gives `start_logits` and `end_logits`, `(b, t)`, with
+    -1e4 on padding left to the caller; pretraining gives `mlm_logits` and `nsp_logits`. Logits are float32.
+    """
+
+    config_class = BertConfig
+
+    def __init__(self, config: BertConfig, name: str = "bert"):
+        inputs = {
+            key: keras.Input((None,), dtype="int32", name=key)
+            for key in ("token_ids", "segment_ids", "padding_mask")
+        }
+        std = config.initializer_range
+        has_mlm = config.head in ("pretraining", "masked_lm")
+
+        # Embeddings, summed.
+        token_embedding = TokenEmbedding(
+            config.vocab_size,
+            config.width,
+            std,
+            has_mlm and config.tied_output,
+            name="token_embedding",
+        )
+        tokens_btd = token_embedding(inputs["token_ids"])
+        segments_btd = TokenEmbedding(
+            config.num_segments, config.width, std, name="segment_embedding"
+        )(inputs["segment_ids"])
+        positions_btd = LearnedPositions(config.max_length, std, name="position_embedding")(
+            tokens_btd
+        )
+        x_btd = keras.layers.Add(name="embedding_sum")([tokens_btd, segments_btd])
+        x_btd = x_btd + positions_btd
+        x_btd = LayerNorm(config.norm_epsilon, name="embedding_norm")(x_btd)
+        x_btd = keras.layers.Dropout(config.dropout, name="embedding_dropout")(x_btd)
+
+        # Blocks.
+        mask_bqk = masks.padding(inputs["padding_mask"])
+        steps = []
+        for i in range(config.num_layers):
+            block = Block(
+                config.num_heads,
+                config.feed_forward_dim,
+                config.dropout,
+                config.attention_dropout,
+                config.activation,
+                norm_epsilon=config.norm_epsilon,
+                initializer_range=std,
+                name=f"block_{i}",
+            )
+            steps.append((block, x_btd, mask_bqk))
+            x_btd = block(x_btd, mask_bqk=mask_bqk)
+
+        # Outputs.
+        features = {"sequence": x_btd}
+        if config.pooler:
+            features["pooled"] = _dense(config, config.width, "pooler", "tanh")(x_btd[:, 0])
+        outputs = _head(config, features, token_embedding) or features
+        super().__init__(inputs, outputs, name=name)
+        self.config = config
+        self.drawing = Drawing(features, tuple(steps))
+
+
+def _head(
+    config: BertConfig, features: dict[str, Any], token_embedding: TokenEmbedding
+) -> dict[str, Any]:
+    """Draws the published head called `config.head` and returns its outputs."""
+    x_btd, pooled_bd = features["sequence"], features.get("pooled")
+    dropout = keras.layers.Dropout(config.head_dropout, name="head_dropout")
+    match config.head:
+        case "classification":
+            head = _dense(config, config.num_labels, "classifier", dtype="float32")
+            return {"logits": head(dropout(pooled_bd))}
+        case "token_classification":
+            head = _dense(config, config.num_labels, "classifier", dtype="float32")
+            return {"logits": head(dropout(x_btd))}
+        case "question_answering":
+            logits_bt2 = _dense(config, 2, "span", dtype="float32")(x_btd)
+            return {"start_logits": logits_bt2[:, :, 0], "end_logits": logits_bt2[:, :, 1]}
+        case "masked_lm":
+            return {"logits": _masked_lm(config, x_btd, token_embedding)}
+        case "next_sentence":
+            return {"logits": _dense(config, 2, "next_sentence", dtype="float32")(pooled_bd)}
+        case "pretraining":
+            nsp_logits_b2 = _dense(config, 2, "next_sentence", dtype="float32")(pooled_bd)
+            mlm_logits_btv = _masked_lm(config, x_btd, token_embedding)
+            return {"mlm_logits": mlm_logits_btv, "nsp_logits": nsp_logits_b2}
+    return {}
+
+
+def _masked_lm(config: BertConfig, x_btd: Any, token_embedding: TokenEmbedding) -> Any:
+    x_btd = _dense(config, config.width, "mlm_transform", config.activation)(x_btd)
+    x_btd = LayerNorm(config.norm_epsilon, name="mlm_norm")(x_btd)
+    if config.tied_output:
+        return token_embedding(x_btd, reverse=True)
+    return _dense(config, config.vocab_size, "mlm_output", dtype="float32")(x_btd)
+
+
+def _dense(
+    config: BertConfig, units: int, name: str, act: str | None = None, dtype: str | None = None
+) -> keras.layers.Dense:
+    initializer = keras.initializers.TruncatedNormal(stddev=config.initializer_range)
+    function = activation(act) if act else None
+    return keras.layers.Dense(
+        units, function, kernel_initializer=initializer, dtype=dtype, name=name
+    )
+
+
+# Our weights <- Hugging Face's. A headless checkpoint has the same names without `bert.`
+_LAYER = "bert.encoder.layer.{i}"
+RENAMES = (
+    Rename("token_embedding/embeddings", ("bert.embeddings.word_embeddings.weight",)),
+    Rename("token_embedding/output_bias", ("cls.predictions.bias",)),
+    Rename("segment_embedding/embeddings", ("bert.embeddings.token_type_embeddings.weight",)),
+    Rename("position_embedding/embeddings", ("bert.embeddings.position_embeddings.weight",)),
+    *norm("embedding_norm", "bert.embeddings.LayerNorm"),
+    *dense(
+        "block_{i}/attention/qkv",
+        f"{_LAYER}.attention.self.query",
+        f"{_LAYER}.attention.self.key",
+        f"{_LAYER}.attention.self.value",
+    ),
+    *dense("block_{i}/attention/output", f"{_LAYER}.attention.output.dense"),
+    *norm("block_{i}/attention_norm", f"{_LAYER}.attention.output.LayerNorm"),
+    *dense("block_{i}/feed_forward/expand", f"{_LAYER}.intermediate.dense"),
+    *dense("block_{i}/feed_forward/contract", f"{_LAYER}.output.dense"),
+    *norm("block_{i}/feed_forward_norm", f"{_LAYER}.output.LayerNorm"),
+    *dense("pooler", "bert.pooler.dense"),
+    *dense("mlm_transform", "cls.predictions.transform.dense"),
+    *norm("mlm_norm", "cls.predictions.transform.LayerNorm"),
+    *dense("mlm_output", "cls.predictions.decoder"),
+    *dense("next_sentence", "cls.seq_relationship"),
+    *dense("classifier", "classifier"),
+    *dense("span", "qa_outputs"),
+)
+
+PRETRAINED = (
+    Card("hf:google-bert/bert-base-uncased", "Apache-2.0", "base", 109_482_240, "uncased"),
+    Card("hf:google-bert/bert-large-uncased", "Apache-2.0", "large", 335_141_888, "uncased"),
+)
