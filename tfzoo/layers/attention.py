@@ -113,8 +113,9 @@ class MultiHeadAttention(keras.layers.Layer):
         return ops.unstack(ops.transpose(split, (2, 0, 3, 1, 4)), parts, axis=0)
 
     def _weights(self, query_bhqe: Any, key_bhke: Any, mask_bqk: Any, bias_bhqk: Any) -> Any:
-        scores_bhqk = ops.matmul(query_bhqe, ops.transpose(key_bhke, (0, 1, 3, 2)))
-        scores_bhqk = ops.cast(ops.multiply(scores_bhqk, self.scale), "float32")
+        scaled_bhqe = ops.multiply(query_bhqe, self.scale)
+        scores_bhqk = ops.matmul(scaled_bhqe, ops.transpose(key_bhke, (0, 1, 3, 2)))
+        scores_bhqk = ops.cast(scores_bhqk, "float32")
         if bias_bhqk is not None:
             scores_bhqk = ops.add(scores_bhqk, ops.cast(bias_bhqk, "float32"))
         if mask_bqk is not None:

@@ -13,7 +13,7 @@ class TokenEmbedding(keras.layers.Layer):
     The gradient of a lookup is handed over dense and already summed over repeated tokens. TensorFlow's
     own is a list of rows in which a token stands once for each time it occurs; Keras' adaptive
     optimizers square those rows before they are summed, so that a token met twice learns at another
-    rate than in PyTorch. https://github.com/keras-team/keras/issues
+    rate than in PyTorch (Keras 3.15: Adam, AdamW, RMSprop, Adafactor, LAMB).
 
     Args:
         vocab_size: Number of vectors, v, at least 1.
@@ -53,7 +53,7 @@ class TokenEmbedding(keras.layers.Layer):
             )
 
     def call(self, inputs: Any, reverse: bool = False) -> Any:
-        table_vd = ops.convert_to_tensor(self.embeddings_vd)
+        table_vd = ops.convert_to_tensor(self.embeddings_vd)  # in the layer's compute dtype
         return self._score(inputs, table_vd) if reverse else lookup(table_vd, inputs)
 
     def _score(self, x_btd: Any, table_vd: Any) -> Any:
@@ -68,6 +68,9 @@ class TokenEmbedding(keras.layers.Layer):
 def lookup(table_vd: Any, ids: Any) -> Any:
     """Rows of `table_vd` at `ids` of any shape, with a dense gradient for the table."""
     num_rows, width = table_vd.shape
+    # A reshape copies nothing, and turns a variable into a tensor: custom gradients treat the two
+    # differently.
+    table_vd = ops.reshape(table_vd, (num_rows, width))
 
     @ops.custom_gradient
     def take(table_vd: Any) -> Any:

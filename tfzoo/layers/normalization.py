@@ -29,10 +29,13 @@ class LayerNorm(keras.layers.Layer):
 
     def call(self, x: Any) -> Any:
         x_float = ops.cast(x, "float32")
-        mean, variance = ops.moments(x_float, axes=-1, keepdims=True)
-        gain = ops.multiply(ops.rsqrt(ops.add(variance, self.epsilon)), self.gamma)
-        shift = ops.subtract(self.beta, ops.multiply(mean, gain))
-        return ops.cast(ops.add(ops.multiply(x_float, gain), shift), self.compute_dtype)
+        # Three passes fewer than ops.layer_normalization makes on a CPU, and centred before it is
+        # squared, which loses fewer digits.
+        centred = ops.subtract(x_float, ops.mean(x_float, axis=-1, keepdims=True))
+        variance = ops.mean(ops.square(centred), axis=-1, keepdims=True)
+        unit = ops.multiply(centred, ops.rsqrt(ops.add(variance, self.epsilon)))
+        scaled = ops.add(ops.multiply(unit, self.gamma), self.beta)
+        return ops.cast(scaled, self.compute_dtype)
 
     def compute_output_shape(self, shape: Any) -> Any:
         return shape

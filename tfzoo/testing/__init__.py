@@ -1,1 +1,1 @@
-""""""
+"""What every architecture is tested with; usable by people who add one."""
