@@ -16,5 +16,5 @@ def test_positions_count_from_start():
 
 
 def test_a_sequence_that_is_too_long_says_so():
-    with pytest.raises(ValueError, match="Expected at most 6 tokens. Received: 7"):
+    with pytest.raises(ValueError, match=r"Expected at most 6 tokens\. Received: 7"):
         LearnedPositions(6)(np.zeros((1, 7, 4), "float32"))

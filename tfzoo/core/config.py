@@ -77,7 +77,7 @@ def from_dict(cls: type[C], values: Mapping[str, Any], path: str = "") -> C:
 
 def to_dict(config: Any) -> dict[str, Any]:
     """The inverse of `from_dict`: plain dicts, lists and scalars that YAML and JSON can hold."""
-    plain: dict[str, Any] = yaml.safe_load(yaml.safe_dump(_plain(config)))
+    plain: dict[str, Any] = _plain(config)
     return plain
 
 

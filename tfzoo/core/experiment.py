@@ -100,9 +100,9 @@ class Experiment:
     """
 
     task: str
-    model: ModelChoice
     data: Any
-    train: TrainChoice
+    model: ModelChoice = ModelChoice()
+    train: TrainChoice = TrainChoice()
     seed: int = 0
 
 
@@ -117,23 +117,11 @@ def check(values: dict[str, Any], data_class: type) -> Experiment:
     Raises:
         ConfigError: naming the key by its full path.
     """
-    experiment: Experiment = config.from_dict(
-        dataclasses.make_dataclass(
-            "Experiment",
-            [
-                ("task", str),
-                ("data", data_class),
-                ("model", ModelChoice, dataclasses.field(default_factory=ModelChoice)),
-                ("train", TrainChoice, dataclasses.field(default_factory=TrainChoice)),
-                ("seed", int, 0),
-            ],
-            frozen=True,
-        ),
-        values,
-    )
-    return Experiment(
-        experiment.task, experiment.model, experiment.data, experiment.train, experiment.seed
-    )
+    if isinstance(values.get("data"), dict):
+        values = {**values, "data": config.from_dict(data_class, values["data"], "data.")}
+    elif "data" in values:
+        raise config.ConfigError(f"`data` must be a group of keys. Received: {values['data']!r}.")
+    return config.from_dict(Experiment, values)
 
 
 def write(experiment: Experiment, path: str | pathlib.Path) -> None:

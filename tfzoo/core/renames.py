@@ -10,7 +10,7 @@ class Rename:
     """One of our weights and the foreign tensors that it is made of.
 
     `{i}` in the names stands for a layer number, the same on both sides. Several foreign tensors are
-    joined along our last axis (one fused qkv kernel out of three).
+    joined along our last axis (one fused qkv kernel out of three), in equal parts.
 
     Attributes:
         ours: Path of our weight, such as `block_{i}/attention/qkv/kernel`.
@@ -30,6 +30,13 @@ class Rename:
             return None
         number = found[1] if found.groups() else ""
         return tuple(name.replace("{i}", number) for name in self.theirs)
+
+
+def part_shape(rule: Rename, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of each foreign tensor that makes up our weight of `shape`."""
+    *rows, columns = shape
+    part = (*rows, columns // len(rule.theirs))
+    return part[::-1] if rule.transpose else part
 
 
 def find(rules: Iterable[Rename], path: str) -> tuple[Rename, tuple[str, ...]]:

@@ -10,10 +10,10 @@ from keras import ops
 class TokenEmbedding(keras.layers.Layer):
     """A table of `vocab_size` vectors: looks ids up, and scores vectors against the whole table.
 
-    The gradient of a lookup is handed over dense and already summed over repeated tokens. TensorFlow's
-    own is a list of rows in which a token stands once for each time it occurs; Keras' adaptive
-    optimizers square those rows before they are summed, so that a token met twice learns at another
-    rate than in PyTorch (Keras 3.15: Adam, AdamW, RMSprop, Adafactor, LAMB).
+    The gradient of a lookup is handed over dense and already summed over repeated tokens.
+    TensorFlow's own is a list of rows in which a token stands once for each time it occurs; Keras'
+    adaptive optimizers square those rows before they are summed, so that a token met twice learns
+    at another rate than in PyTorch (Keras 3.15: Adam, AdamW, RMSprop, Adafactor, LAMB).
 
     Args:
         vocab_size: Number of vectors, v, at least 1.
@@ -22,9 +22,10 @@ class TokenEmbedding(keras.layers.Layer):
         output_bias: Whether scores get a bias per entry (BERT's masked-language-model head).
 
     Call:
-        inputs: `(b, t)` int32 ids in `[0, vocab_size)`; or, with `reverse=True`, `(b, t, d)` vectors.
-        Returns `(b, t, d)` vectors; or, reversed, `(b, t, v)` float32 scores (tied output embedding,
-        Press and Wolf 2017, https://arxiv.org/abs/1608.05859).
+        inputs: `(b, t)` int32 ids in `[0, vocab_size)`; or, with `reverse=True`, `(b, t, d)`
+            vectors.
+        Returns `(b, t, d)` vectors; or, reversed, `(b, t, v)` float32 scores (tied output
+        embedding, Press and Wolf 2017, https://arxiv.org/abs/1608.05859).
     """
 
     def __init__(

@@ -21,6 +21,7 @@ import keras
 
 from tfzoo.core.cards import Card
 from tfzoo.core.errors import UserError
+from tfzoo.core.foreign import HIDDEN_ACT, HuggingFace, Part
 from tfzoo.core.renames import Rename, dense, norm
 from tfzoo.layers import masks
 from tfzoo.layers.activations import ACTIVATIONS, activation
@@ -245,6 +246,55 @@ RENAMES = (
     *dense("next_sentence", "cls.seq_relationship"),
     *dense("classifier", "classifier"),
     *dense("span", "qa_outputs"),
+)
+
+HUGGING_FACE = HuggingFace(
+    model_type="bert",
+    tokenizer="wordpiece",
+    prefix="bert.",
+    heads={
+        "none": ("BertModel",),
+        "pretraining": ("BertForPreTraining", "cls.predictions.", "cls.seq_relationship."),
+        "masked_lm": ("BertForMaskedLM", "cls.predictions."),
+        "next_sentence": ("BertForNextSentencePrediction", "cls.seq_relationship."),
+        "classification": ("BertForSequenceClassification", "classifier."),
+        "token_classification": ("BertForTokenClassification", "classifier."),
+        "question_answering": ("BertForQuestionAnswering", "qa_outputs."),
+    },
+    label_heads=("classification", "token_classification"),
+    fields={
+        "vocab_size": "vocab_size",
+        "num_hidden_layers": "num_layers",
+        "num_attention_heads": "num_heads",
+        "hidden_size": "width",
+        "intermediate_size": "feed_forward_dim",
+        "max_position_embeddings": "max_length",
+        "type_vocab_size": "num_segments",
+        "hidden_act": "activation",
+        "hidden_dropout_prob": "dropout",
+        "attention_probs_dropout_prob": "attention_dropout",
+        "classifier_dropout": "head_dropout",
+        "layer_norm_eps": "norm_epsilon",
+        "initializer_range": "initializer_range",
+        "tie_word_embeddings": "tied_output",
+    },
+    renames=RENAMES,
+    values={"hidden_act": HIDDEN_ACT},
+    fallbacks={"classifier_dropout": "hidden_dropout_prob"},
+    fixed={
+        "position_embedding_type": ("absolute",),
+        "is_decoder": (False,),
+        "add_cross_attention": (False,),
+        "directionality": ("bidi",),
+    },
+    parts=(Part("pooler", "bert.pooler.", POOLED_HEADS),),
+    legacy=((r"LayerNorm\.gamma$", "LayerNorm.weight"), (r"LayerNorm\.beta$", "LayerNorm.bias")),
+    tied={
+        "cls.predictions.decoder.weight": "bert.embeddings.word_embeddings.weight",
+        "cls.predictions.decoder.bias": "cls.predictions.bias",
+    },
+    untied={"cls.predictions.bias": "cls.predictions.decoder.bias"},
+    counters=("bert.embeddings.position_ids",),
 )
 
 PRETRAINED = (

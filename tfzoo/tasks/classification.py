@@ -34,8 +34,8 @@ class Classification(Task):
     def options(self) -> dict[str, Any]:
         return {**super().options(), "labels": list(self.labels or ())}
 
-    def answer(self, inputs: Tensors, outputs: Tensors) -> Tensors:
-        logits_bc = outputs["logits"]
+    def answer(self, inputs: Tensors) -> Tensors:
+        logits_bc = self.model(inputs, training=False)["logits"]
         scores_bc = tf.nn.softmax(logits_bc)
         names_c = tf.constant(self.labels)
         num_rows = tf.shape(logits_bc)[0]

@@ -46,8 +46,5 @@ class Embedding(Task):
         first_bd = tf.cast(sequence_btd[:, 0], tf.float32)
         return l2_normalize(first_bd) if self.normalize else first_bd
 
-    def run(self, inputs: Tensors) -> Tensors:
+    def answer(self, inputs: Tensors) -> Tensors:
         return {"embedding": self.embed(inputs)}
-
-    def answer(self, inputs: Tensors, outputs: Tensors) -> Tensors:
-        raise NotImplementedError("Embedding reads the features, not the head's outputs.")

@@ -37,7 +37,8 @@ class HeadOutputs(Task):
     def options(self) -> dict[str, Any]:
         return {**super().options(), "labels": list(self.labels) if self.labels else None}
 
-    def answer(self, inputs: Tensors, outputs: Tensors) -> Tensors:
+    def answer(self, inputs: Tensors) -> Tensors:
+        outputs = self.model(inputs, training=False)
         answer = {"token_ids": inputs["token_ids"], **outputs}
         if self.labels is not None:
             best = tf.gather(tf.constant(self.labels), tf.argmax(outputs["logits"], -1))

@@ -1,10 +1,11 @@
 """What every task has: a model, its tokenizer, and the way from a text to an answer.
 
-The functions that `predict` runs are the ones that `export` writes, so that what is measured here is
-what is served.
+The functions that `predict` runs are the ones that `export` writes, so that what is measured here
+is what is served.
 """
 
 import abc
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
@@ -61,8 +62,8 @@ class Task(abc.ABC):
         self.features = model.features()
 
     @abc.abstractmethod
-    def answer(self, inputs: Tensors, outputs: Tensors) -> Tensors:
-        """What a client receives: tensors whose first axis is the batch."""
+    def answer(self, inputs: Tensors) -> Tensors:
+        """The model's inputs to what a client receives: tensors whose first axis is the batch."""
 
     def options(self) -> dict[str, Any]:
         """The constructor's arguments beside model and tokenizer, for config.json."""
@@ -73,14 +74,11 @@ class Task(abc.ABC):
         inputs: Tensors = self.tokenizer(text, pair, max_length=self.max_length)
         return inputs
 
-    def run(self, inputs: Tensors) -> Tensors:
-        """The model's inputs to the answer."""
-        return self.answer(inputs, self.model(inputs, training=False))
-
     def embed(self, inputs: Tensors) -> tf.Tensor:
         """`(n, d)` float32: the mean over a text's real tokens, of length 1."""
         return pool(self.features(inputs, training=False)["sequence"], inputs["padding_mask"])
 
+    @functools.cached_property
     def signatures(self) -> dict[str, Any]:
         """The functions that a served model has, by name, each a `tf.function` with a signature.
 
@@ -96,18 +94,18 @@ class Task(abc.ABC):
         pair = tf.TensorSpec([None], tf.string, name="pair")
 
         def answer_text(text: tf.Tensor) -> Tensors:
-            return self.run(self.inputs(text))
+            return self.answer(self.inputs(text))
 
         def answer_pair(text: tf.Tensor, pair: tf.Tensor) -> Tensors:
-            return self.run(self.inputs(text, pair))
+            return self.answer(self.inputs(text, pair))
 
         def answer_ids(token_ids: tf.Tensor, lengths: tf.Tensor) -> Tensors:
-            return self.run(from_lengths(token_ids, lengths, lengths))
+            return self.answer(from_lengths(token_ids, lengths, lengths))
 
         def answer_pair_ids(
             token_ids: tf.Tensor, lengths: tf.Tensor, first_lengths: tf.Tensor
         ) -> Tensors:
-            return self.run(from_lengths(token_ids, lengths, first_lengths))
+            return self.answer(from_lengths(token_ids, lengths, first_lengths))
 
         def embed(text: tf.Tensor) -> Tensors:
             return {"embedding": self.embed(self.inputs(text))}
@@ -156,7 +154,7 @@ class Task(abc.ABC):
             raise UserError(
                 f"Every text needs its pair. Received: {len(texts)} texts, {len(pairs)} pairs."
             )
-        function = self.signatures()[signature]
+        function = self.signatures[signature]
         order = sorted(range(len(texts)), key=lambda i: -len(texts[i]))
         batches = []
         starts = range(0, len(texts), batch_size)
