@@ -1,0 +1,45 @@
+"""The measurement of tokenizers runs and says what it measured."""
+
+import sys
+
+import pytest
+
+from tfzoo.cli import bench_tokenizer
+from tfzoo.core.errors import UserError
+from tfzoo.text.wordpiece import WordPiece
+
+VOCABULARY = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "cat")
+
+
+def test_texts_are_needed():
+    with pytest.raises(UserError, match="none"):
+        bench_tokenizer.run([], WordPiece(VOCABULARY))
+
+
+def test_a_missing_package_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "tokenizers", None)
+    with pytest.raises(UserError, match="pip install tokenizers"):
+        bench_tokenizer.run(["the cat"], WordPiece(VOCABULARY))
+
+
+@pytest.mark.parity
+def test_every_contestant_has_a_rate_for_every_batch_size():
+    pytest.importorskip("tokenizers")
+    texts = ["the cat"] * 40
+    rows = bench_tokenizer.run(texts, WordPiece(VOCABULARY), batch_sizes=(16, 1), rounds=1)
+    assert [row.batch_size for row in rows] == [16] * 5 + [1] * 5
+    assert len({row.name for row in rows}) == 5
+    assert all(row.sentences_per_second > 0 for row in rows)
+
+
+@pytest.mark.slow
+@pytest.mark.parity
+@pytest.mark.data
+def test_batches_are_tokenized_faster_than_by_hugging_face(shared_data):
+    pytest.importorskip("tokenizers")
+    words = (shared_data("tok-bert-base-uncased") / "vocab.txt").read_text("utf-8").split("\n")
+    lines = (shared_data("data-agnews") / "train_10k.tsv").read_text("utf-8").split("\n")
+    tokenizer = WordPiece(words[:-1])
+    rows = bench_tokenizer.run(lines[:4096], tokenizer, batch_sizes=(256,), rounds=5)
+    rate = {row.name: row.sentences_per_second for row in rows}
+    assert rate["tfzoo"] > max(rate["tokenizers, one core"], rate["tokenizers, all cores"])

@@ -1,0 +1,1 @@
+"""Tokenizers as graph operations, and the training of their vocabularies."""
