@@ -1,6 +1,6 @@
 """Writes the small SavedModels that the tests of export and serve run; run as a script.
 
-    python tiny_models.py OUT    ->    OUT/{words,numbers,shout,xla}/1 and OUT/words/2
+    python tiny_models.py OUT    ->    OUT/{words,numbers,text,compiled}/1, OUT/words/2
 
 A script, so that TensorFlow stays out of the process that tests that it is not needed.
 """
@@ -10,6 +10,8 @@ import sys
 
 import tensorflow as tf
 import tensorflow_text
+
+from tfzoo.export import wire
 
 
 class Words(tf.Module):
@@ -61,8 +63,8 @@ class Words(tf.Module):
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")])
     def slow(self, text):
-        # About a second of work that only the graph sees.
-        steps = tf.constant(120)
+        # A tenth of a second of work or more, that only the graph sees.
+        steps = tf.constant(60)
         grid = tf.fill([512, 512], 1e-3)
         out = tf.while_loop(
             lambda i, g: i < steps, lambda i, g: (i + 1, g @ grid), [tf.constant(0), grid]
@@ -122,12 +124,6 @@ class Compiled(tf.Module):
         return {"y": x * 2.0}
 
 
-def method(function, name):
-    concrete = function.get_concrete_function()
-    concrete._method_name = f"tensorflow/serving/{name}"
-    return concrete
-
-
 def save(module, path, **signatures):
     options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
     tf.saved_model.save(module, str(path), signatures=signatures, options=options)
@@ -145,6 +141,17 @@ def set_methods(path, methods):
     file.write_bytes(message.SerializeToString())
 
 
+def warm_up(path):
+    """Brings along one request, as a TFRecord of PredictionLog."""
+    text = b"\x08\x07" + wire.delimited(2, wire.delimited(2, b"\x08\x01")) + wire.delimited(8, "a")
+    entry = wire.delimited(1, "text") + wire.delimited(2, text)
+    request = wire.delimited(1, wire.delimited(3, "length")) + wire.delimited(2, entry)
+    file = path / "assets.extra" / "tf_serving_warmup_requests"
+    file.parent.mkdir()
+    with tf.io.TFRecordWriter(str(file)) as writer:
+        writer.write(wire.delimited(6, wire.delimited(1, request)))
+
+
 def main(out):
     for version in (1, 2):
         words = Words(version)
@@ -159,6 +166,7 @@ def main(out):
             slow=words.slow,
         )
         set_methods(path, {"classify": "classify", "regress": "regress"})
+    warm_up(path)
     numbers = Numbers()
     save(
         numbers,

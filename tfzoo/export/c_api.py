@@ -7,19 +7,25 @@ Easy to get wrong:
 - A status object is not thread-safe: every call makes its own.
 - `ctypes.CDLL` lets other threads run during a call and then waits for its turn again, which takes
   milliseconds under load; it is for calls that work for long. Short ones go through `PyDLL`.
-- XLA is switched off for the whole process, as TensorFlow Serving's own default is, so a process
-  that itself runs `jit_compile=True` functions must leave this to a child process.
+- The symbols must be global: tensorflow-text's libraries hold copies of protobuf of their own, and
+  abort at a kernel with attributes when they use those. But TensorFlow also carries a library of
+  cryptography, on which Python's `hashlib` and `ssl` crash unless they are imported, so bound,
+  first.
+- XLA is a switch of the whole process. A Session switches it off, as TensorFlow Serving does, so a
+  process that itself runs `jit_compile=True` functions leaves Sessions to a child process.
 
 Source: tensorflow/c/c_api.h, tf_tensor.h, tf_tstring.h; model_servers/server.cc for XLA's default.
 """
 
 import contextlib
 import ctypes
+import hashlib  # noqa: F401  (before TensorFlow's libraries, see above)
 import importlib.util
 import mmap
 import os
 import pathlib
 import re
+import ssl  # noqa: F401  (likewise)
 import sys
 import threading
 from collections.abc import Iterator
@@ -130,15 +136,17 @@ class Library:
         self._lock = threading.Lock()
         folder = site_folder / "tensorflow"
         framework, main = (folder / name for name in _LIBRARIES[sys.platform])
-        _quieten(ctypes.CDLL(str(framework), mode=ctypes.RTLD_GLOBAL), framework)
-        long_calls = ctypes.CDLL(str(main), mode=ctypes.RTLD_GLOBAL)
+        level = os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # 0 info ... 3 fatal
+        with _without_notes():
+            loaded = ctypes.CDLL(str(framework), mode=ctypes.RTLD_GLOBAL)
+            long_calls = ctypes.CDLL(str(main), mode=ctypes.RTLD_GLOBAL)
+        _set_log_level(loaded, framework, int(level) if level.isdigit() else 3)
         short_calls = ctypes.PyDLL(str(main), mode=ctypes.RTLD_GLOBAL)
         for name, (result, arguments) in _FUNCTIONS.items():
             function = getattr(long_calls if name in _LONG_CALLS else short_calls, name)
             function.restype, function.argtypes = result, arguments
             setattr(self, name, function)
         self._short_calls = short_calls
-        self.allow_xla(False)
         self._known_ops = self._registered_ops()
 
     def __getattr__(self, name: str) -> Any:  # for the type checker: set from _FUNCTIONS above
@@ -259,17 +267,30 @@ def _op_names(op_list: bytes) -> set[str]:
     return {wire.text(op, 1) for op in wire.messages(op_list, 1)}
 
 
-def _quieten(framework: ctypes.CDLL, path: pathlib.Path) -> None:
-    """Silences start-up notes about oneDNN and CUDA; what matters comes back as a status.
+@contextlib.contextmanager
+def _without_notes() -> Iterator[None]:
+    """Drops stderr: loading the libraries prints notes on oneDNN and CUDA before any switch."""
+    kept, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nothing)
 
-    TensorFlow reads TF_CPP_MIN_LOG_LEVEL in its Python half only, so absl's own switch is set. Its
-    name carries absl's version and is looked up in the file; where it is missing, notes are shown.
+
+def _set_log_level(framework: ctypes.CDLL, path: pathlib.Path, level: int) -> None:
+    """Shows log lines from `level` on: errors come back as statuses, and need no log.
+
+    TensorFlow 2.20 reads TF_CPP_MIN_LOG_LEVEL itself. From 2.21 on its Python half does, so absl's
+    own switch is set here; its name holds absl's version and is looked up in the file.
     """
     with _mapped(path) as content:
-        found = _SET_LOG_LEVEL.search(content)
-    if found:
-        level = os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3")  # 0 info ... 3 fatal
-        getattr(framework, found.group().decode())(int(level) if level.isdigit() else 3)
+        match = _SET_LOG_LEVEL.search(content)
+        name = match.group().decode() if match else ""
+    if name:
+        getattr(framework, name)(level)
 
 
 def _mentions(path: pathlib.Path, ops: set[str]) -> bool:

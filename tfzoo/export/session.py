@@ -13,24 +13,19 @@ Source: tensorflow/c/c_api.h; tensorflow/serving, servables/tensorflow/saved_mod
 """
 
 import ctypes
-import math
 import os
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
 import numpy as np
 
 from tfzoo.core.errors import UserError
-from tfzoo.export import c_api, meta_graph, wire
+from tfzoo.export import c_api, meta_graph, tensors, wire
 from tfzoo.export.c_api import TensorFlowError as TensorFlowError
 from tfzoo.export.meta_graph import Signature as Signature
 from tfzoo.export.meta_graph import TensorSpec as TensorSpec
-
-_CODES = {name: code for code, name in meta_graph.DTYPES.items() if name != "bfloat16"}
-_STRING = _CODES["string"]
-_STRING_BYTES = 24  # sizeof(TF_TString)
 
 
 class Session:
@@ -61,9 +56,11 @@ class Session:
             raise UserError(f"threads must be 1 or more. Received: threads={threads}")
         self._folder = os.fspath(folder)
         contents = meta_graph.read(self._folder)
+        _check_variables(self._folder, contents.ops)
         self.signatures = contents.signatures
         self._library = c_api.library(library_folder)
         self.tensorflow_version = self._library.version
+        self._library.allow_xla(False)
         self._library.load_ops(contents.ops)
         self._graph = self._library.TF_NewGraph()
         try:
@@ -167,21 +164,31 @@ class Session:
         taken = (ctypes.c_void_p * len(fetches))()
         try:
             for index, array in enumerate(arrays):
-                given[index] = _to_tensor(library, array)
+                given[index] = tensors.to_tensor(library, array)
             arguments = (feeds, given, len(feeds), fetches, taken, len(fetches), None, 0, None)
             what = f"signature {spec.name!r} failed"
             library.call("TF_SessionRun", self._session, None, *arguments, what=what)
             return {
-                name: _to_array(library, tensor)
+                name: tensors.from_tensor(library, tensor)
                 for name, tensor in zip(spec.outputs, taken, strict=True)
             }
         finally:
             for tensor, array in zip(given, arrays, strict=True):
                 if tensor:
-                    _free_input(library, tensor, array)
+                    tensors.free_input(library, tensor, array)
             for tensor in taken:
                 if tensor:
                     library.TF_DeleteTensor(tensor)
+
+
+def _check_variables(folder: str, ops: frozenset[str]) -> None:
+    # TensorFlow loads a model without its weights gladly and fails at the first request.
+    index = os.path.join(folder, "variables", "variables.index")
+    if "VarHandleOp" in ops and not os.path.isfile(index):
+        raise UserError(
+            "the model's weights are missing: there is no variables/variables.index. "
+            f"Received: folder={folder!r}. Copy the whole folder, or export it again."
+        )
 
 
 def _check(spec: Signature, inputs: Mapping[str, Any]) -> list[np.ndarray]:
@@ -193,130 +200,4 @@ def _check(spec: Signature, inputs: Mapping[str, Any]) -> list[np.ndarray]:
             f"missing: {sorted(missing)}, unknown: {sorted(unknown)}. "
             f"Received: inputs={sorted(inputs)}"
         )
-    return [to_array(tensor, inputs[name]) for name, tensor in spec.inputs.items()]
-
-
-def to_array(spec: TensorSpec, value: Any) -> np.ndarray:
-    """Returns `value` as an array of the dtype and a shape that `spec` allows.
-
-    Raises:
-        UserError: when it is ragged, of another kind, out of range, or of another shape.
-    """
-    array = _strings(spec, value) if spec.dtype == "string" else _numbers(spec, value)
-    allowed = spec.shape
-    if allowed is not None and (
-        len(allowed) != array.ndim
-        or any(want not in (None, size) for want, size in zip(allowed, array.shape, strict=True))
-    ):
-        raise UserError(
-            f"input {spec.name!r} has the wrong shape. Expected {shape_text(allowed)}. "
-            f"Received: shape={list(array.shape)}"
-        )
-    return array
-
-
-def shape_text(shape: Iterable[int | None]) -> str:
-    """Returns a shape as people write it: [any, 128]."""
-    return "[" + ", ".join("any" if size is None else str(size) for size in shape) + "]"
-
-
-def _strings(spec: TensorSpec, value: Any) -> np.ndarray:
-    array = np.asarray(value, dtype=object)
-    out = np.empty(array.size, dtype=object)
-    for index, item in enumerate(array.reshape(-1)):
-        if isinstance(item, str):
-            try:
-                out[index] = item.encode()
-            except UnicodeEncodeError:
-                raise UserError(
-                    f"input {spec.name!r} holds text that is not Unicode (a lone surrogate). "
-                    f"Received: item {index}={item[:40]!r}"
-                ) from None
-        elif isinstance(item, bytes):
-            out[index] = item
-        else:
-            raise UserError(
-                f"input {spec.name!r} takes strings, all lists of one length. "
-                f"Received: item {index}={str(item)[:40]!r} of type {type(item).__name__}"
-            )
-    return out.reshape(array.shape)
-
-
-def _numbers(spec: TensorSpec, value: Any) -> np.ndarray:
-    if spec.dtype not in _CODES:
-        raise UserError(f"input {spec.name!r} is of a type that cannot be fed: {spec.dtype}")
-    target = np.dtype(spec.dtype)
-    try:
-        array = np.asarray(value)
-    except (ValueError, OverflowError):  # NumPy's words for a ragged list
-        array = np.asarray(None)
-    if array.dtype.kind not in "biuf":
-        raise UserError(
-            f"input {spec.name!r} takes {spec.dtype} numbers, all lists of one length. "
-            f"Received: {spec.name}={str(value)[:60]!r}"
-        )
-    if array.size and (
-        (array.dtype.kind == "b") != (target.kind == "b")
-        or not np.can_cast(array.dtype, target, "same_kind")
-        or not _in_range(array, target)
-    ):
-        raise UserError(
-            f"input {spec.name!r} takes {spec.dtype}. "
-            f"Received: {array.dtype} values such as {array.reshape(-1)[0]}"
-        )
-    return np.ascontiguousarray(array, dtype=target).reshape(array.shape)
-
-
-def _in_range(array: np.ndarray, target: np.dtype[Any]) -> bool:
-    if target.kind not in "iu":
-        return True
-    limits = np.iinfo(target)
-    return int(array.min()) >= limits.min and int(array.max()) <= limits.max
-
-
-def _to_tensor(library: c_api.Library, array: np.ndarray) -> int:
-    shape = (ctypes.c_int64 * max(1, array.ndim))(*array.shape)
-    code = _STRING if array.dtype == object else _CODES[array.dtype.name]
-    size = array.size * _STRING_BYTES if code == _STRING else array.nbytes
-    tensor = library.TF_AllocateTensor(code, shape, array.ndim, size)
-    if not tensor:
-        raise UserError(f"no memory for an input of {size} bytes. Received: shape={array.shape}")
-    data = library.TF_TensorData(tensor)
-    if code != _STRING:
-        if size:
-            ctypes.memmove(data, array.ctypes.data, size)
-        return int(tensor)
-    for index, item in enumerate(array.reshape(-1)):
-        library.TF_StringInit(data + index * _STRING_BYTES)
-        library.TF_StringCopy(data + index * _STRING_BYTES, item, len(item))
-    return int(tensor)
-
-
-def _free_input(library: c_api.Library, tensor: int, array: np.ndarray) -> None:
-    if array.dtype == object:
-        data = library.TF_TensorData(tensor)
-        for index in range(array.size):
-            library.TF_StringDealloc(data + index * _STRING_BYTES)
-    library.TF_DeleteTensor(tensor)
-
-
-def _to_array(library: c_api.Library, tensor: int) -> np.ndarray:
-    code = library.TF_TensorType(tensor)
-    shape = [library.TF_Dim(tensor, axis) for axis in range(library.TF_NumDims(tensor))]
-    data = library.TF_TensorData(tensor)
-    if code == _STRING:
-        out = np.empty(math.prod(shape), dtype=object)
-        for index in range(out.size):
-            place = data + index * _STRING_BYTES
-            out[index] = ctypes.string_at(
-                library.TF_StringGetDataPointer(place), library.TF_StringGetSize(place)
-            )
-        return out.reshape(shape)
-    dtype = meta_graph.DTYPES.get(code, "")
-    if dtype not in _CODES:
-        raise UserError(f"an output is of a type that cannot be read: {dtype or code}")
-    # A copy of the model's memory, in an array that owns its own.
-    array = np.empty(shape, dtype=dtype)
-    if array.nbytes:
-        ctypes.memmove(array.ctypes.data, data, array.nbytes)
-    return array
+    return [tensors.to_array(tensor, inputs[name]) for name, tensor in spec.inputs.items()]
