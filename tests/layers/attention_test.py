@@ -85,6 +85,13 @@ def test_cross_attention_reads_the_other_sequence():
     ]
 
 
+def test_a_single_key_takes_the_whole_attention(setting):
+    layer, x, weights = setting
+    output, attention = layer(x[:, :1], return_weights=True)
+    near(attention, 1.0, 0)
+    near(output, reference(x[:, :1], *weights, 3, True)[0], 1e-5)
+
+
 def test_dropout_changes_weights_in_training_only(setting):
     _, x, _ = setting
     layer = MultiHeadAttention(2, 4, dropout=0.5)

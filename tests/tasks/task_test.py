@@ -6,7 +6,6 @@ import tensorflow as tf
 
 from tests.tasks import tiny
 from tfzoo.core.errors import UserError
-from tfzoo.tasks import names, task_class
 from tfzoo.tasks.classification import Classification
 from tfzoo.tasks.embedding import Embedding
 from tfzoo.tasks.task import from_lengths, pool
@@ -23,13 +22,6 @@ def pair_task():
         labels=("no", "yes"),
         pairs=True,
     )
-
-
-def test_the_folder_is_the_registry():
-    assert {"classification", "embedding", "head"} <= set(names())
-    assert task_class("embedding") is Embedding
-    with pytest.raises(UserError, match="Did you mean `embedding`"):
-        task_class("embeding")
 
 
 def test_an_answer_does_not_depend_on_the_texts_beside_it():
@@ -67,6 +59,11 @@ def test_embed_takes_single_texts_of_a_pair_task_too(pair_task):
 def test_missing_pairs_are_refused(pair_task, texts, pairs, message):
     with pytest.raises(UserError, match=message):
         pair_task.predict(texts, pairs)
+
+
+def test_what_is_no_text_is_refused():
+    with pytest.raises(UserError, match=r"Received: None \(NoneType\)"):
+        Embedding(tiny.model(), tiny.tokenizer()).predict(["a", None])
 
 
 def test_no_texts_give_no_answers():

@@ -109,7 +109,7 @@ def with_overrides(values: Mapping[str, Any], overrides: Sequence[str]) -> dict[
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
     """The one-line message for a name that is not in `known`, with the nearest one that is."""
-    known = sorted(known)
+    known, name = sorted(known), " ".join(name.split())
     near = difflib.get_close_matches(name.rsplit(".", 1)[-1], known, n=1)
     hint = f" Did you mean `{near[0]}`?" if near else f" Known: {', '.join(known)}."
     return f"`{name}` is not a {kind}.{hint}"

@@ -36,7 +36,10 @@ class ModelChoice:
 
     def __post_init__(self) -> None:
         if self.load is not None and self.variant is not None:
-            raise UserError("Say either `load` (a folder) or `variant` (a size), not both.")
+            raise UserError(
+                "Say either `load` (a folder) or `variant` (a size), not both. With --set, "
+                "model.variant=null takes the size back."
+            )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,6 +55,7 @@ class TrainChoice:
         weight_decay: Decoupled decay of kernels and embeddings; norms and biases have none.
         clip_norm: Global gradient norm above which gradients are scaled down. None means never.
         evaluate_every: How often the evaluation data is scored, and a better model kept.
+        best_by: Which figure makes a model the better one. None leaves it to the task.
         checkpoint_every: How often everything is saved for resuming.
         log_every: Steps between two points of the TensorBoard curves.
         keep_checkpoints: How many of the newest checkpoints stay.
@@ -70,6 +74,7 @@ class TrainChoice:
     weight_decay: float = 0.01
     clip_norm: float | None = 1.0
     evaluate_every: str = "1 epochs"
+    best_by: str | None = None
     checkpoint_every: str = "1 epochs"
     log_every: int = 10
     keep_checkpoints: int = 2
@@ -81,9 +86,20 @@ class TrainChoice:
     def __post_init__(self) -> None:
         for name in ("duration", "warmup", "evaluate_every", "checkpoint_every"):
             Duration.parse(getattr(self, name))
-        for name in ("batch_size", "log_every", "keep_checkpoints"):
-            if getattr(self, name) < 1:
-                raise UserError(f"{name} must be at least 1. Received: {getattr(self, name)}.")
+        for name in ("batch_size", "log_every", "keep_checkpoints", "replicas"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UserError(f"{name} must be at least 1. Received: {name}={value}.")
+        if Duration.parse(self.duration).unit == "%":
+            raise UserError(
+                'duration must be in epochs or steps, such as "3 epochs". '
+                f"Received: duration={self.duration!r}."
+            )
+        if self.replicas is not None and self.strategy == "default":
+            raise UserError(
+                "replicas are for strategy=mirrored; the default strategy has one device. "
+                f"Received: replicas={self.replicas}."
+            )
         if self.learning_rate <= 0:
             raise UserError(f"learning_rate must be above 0. Received: {self.learning_rate}.")
         if self.weight_decay < 0:

@@ -52,8 +52,8 @@ class HuggingFace:
         renames: Our weights <- theirs.
         values: Key -> their value -> our value. A value not named is refused.
         fallbacks: Key -> the key to read when it is absent or null.
-        fixed: Key -> the values accepted; the first is written.
-        harmless: Keys of any value that change no output.
+        fixed: Key without a field of ours -> the values accepted, or None for any. Goes before
+            `HARMLESS`.
         parts: The parts that not every checkpoint has.
         legacy: `(pattern, replacement)` for names of older checkpoints.
         tied: Name -> the weight that it repeats when the embeddings are tied.
@@ -70,8 +70,7 @@ class HuggingFace:
     renames: tuple[Rename, ...]
     values: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
     fallbacks: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    fixed: Mapping[str, tuple[Any, ...]] = dataclasses.field(default_factory=dict)
-    harmless: tuple[str, ...] = ()
+    fixed: Mapping[str, tuple[Any, ...] | None] = dataclasses.field(default_factory=dict)
     parts: tuple[Part, ...] = ()
     legacy: tuple[tuple[str, str], ...] = ()
     tied: Mapping[str, str] = dataclasses.field(default_factory=dict)

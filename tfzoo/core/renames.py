@@ -9,8 +9,8 @@ from collections.abc import Iterable
 class Rename:
     """One of our weights and the foreign tensors that it is made of.
 
-    `{i}` in the names stands for a layer number, the same on both sides. Several foreign tensors are
-    joined along our last axis (one fused qkv kernel out of three), in equal parts.
+    `{i}` in the names stands for a layer number, the same on both sides. Several foreign tensors
+    are joined along our last axis (one fused qkv kernel out of three), in equal parts.
 
     Attributes:
         ours: Path of our weight, such as `block_{i}/attention/qkv/kernel`.

@@ -120,6 +120,8 @@ class MultiHeadAttention(keras.layers.Layer):
             scores_bhqk = ops.add(scores_bhqk, ops.cast(bias_bhqk, "float32"))
         if mask_bqk is not None:
             scores_bhqk = ops.add(scores_bhqk, masks.additive(mask_bqk))
+        if scores_bhqk.shape[-1] == 1:  # one key takes it all; Keras warns of such a softmax
+            return ops.ones_like(scores_bhqk, dtype=self.compute_dtype)
         return ops.cast(ops.softmax(scores_bhqk), self.compute_dtype)
 
     def _merge(self, mixed_bhqe: Any, shape: Any) -> Any:

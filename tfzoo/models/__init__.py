@@ -71,6 +71,27 @@ def build(name: str, variant: str | None = None, **fields: Any) -> "Model":
     return model_class(name)(settings, name=name)
 
 
+def count_parameters(name: str, variant: str | None = None, **fields: Any) -> int:
+    """The number of parameters that `build` would give a model, without allocating them.
+
+    Args:
+        name: As in `build`.
+        variant: As in `build`.
+        **fields: As in `build`.
+    """
+    import keras
+    from keras.src.backend.common import global_state
+
+    key = "uninitialized_variables"
+    waiting = list(global_state.get_global_attribute(key, []))
+    with keras.StatelessScope(initialize_variables=False):
+        count = build(name, variant, **fields).count_params()
+    # Keras (3.15) remembers the variables that got no values, and would give values to all of them,
+    # gigabytes by then, the next time that anybody else's get theirs.
+    global_state.set_global_attribute(key, waiting)
+    return int(count)
+
+
 def describe(settings: Any) -> dict[str, Any]:
     """A config as plain values, for config.json."""
     return dataclasses.asdict(settings)

@@ -8,10 +8,10 @@ the published checkpoints computed, google-research/bert, commit eedf571.
     positions ──► position embed. ──┼─ + ─► norm ─► dropout ─► Block x n ─► sequence ─► head
     segment_ids ► segment embed.  ──┘                              └─ [CLS] ─► pooled ──┘
 
-Easy to get wrong: layer norm follows each residual (post-norm) with epsilon 1e-12; the embedding sum
-is normalized before the first block; the released code uses the tanh form of gelu, while the Hugging
-Face port uses the exact form (4.7e-4 apart), so `activation` must follow the checkpoint; the masked
-language model's output table is the token embedding, with a bias of its own.
+Easy to get wrong: layer norm follows each residual (post-norm) with epsilon 1e-12; the embedding
+sum is normalized before the first block; the released code uses the tanh form of gelu, while the
+Hugging Face port uses the exact form (4.7e-4 apart), so `activation` must follow the checkpoint;
+the masked language model's output table is the token embedding, with a bias of its own.
 """
 
 import dataclasses
@@ -76,8 +76,11 @@ class BertConfig:
                 raise UserError(
                     f"{name} must be at least 1. Received: {name}={getattr(self, name)}."
                 )
-        if self.num_layers < 0:
-            raise UserError(f"num_layers must not be negative. Received: {self.num_layers}.")
+        for name in ("num_layers", "initializer_range"):
+            if getattr(self, name) < 0:
+                raise UserError(f"{name} must not be negative. Received: {getattr(self, name)}.")
+        if self.norm_epsilon <= 0:
+            raise UserError(f"norm_epsilon must be above 0. Received: {self.norm_epsilon}.")
         if self.width % self.num_heads:
             raise UserError(
                 f"num_heads must divide width. Received: num_heads={self.num_heads}, "
@@ -115,7 +118,8 @@ class Bert(Model):
     `(b, t, d)` and, with a pooler, `pooled` `(b, d)`. Heads give `logits`: `(b, c)` for
     classification and next sentence, `(b, t, c)` for token classification, `(b, t, v)` for the
     masked language model; question answering gives `start_logits` and `end_logits`, `(b, t)`, with
-    -1e4 on padding left to the caller; pretraining gives `mlm_logits` and `nsp_logits`. Logits are float32.
+    -1e4 on padding left to the caller; pretraining gives `mlm_logits` and `nsp_logits`. Logits are
+    float32.
     """
 
     config_class = BertConfig
@@ -167,7 +171,7 @@ class Bert(Model):
 
         # Outputs.
         features = {"sequence": x_btd}
-        if config.pooler:
+        if config.pooler and config.head in ("none", *POOLED_HEADS):
             features["pooled"] = _dense(config, config.width, "pooler", "tanh")(x_btd[:, 0])
         outputs = _head(config, features, token_embedding) or features
         super().__init__(inputs, outputs, name=name)
@@ -281,12 +285,6 @@ HUGGING_FACE = HuggingFace(
     renames=RENAMES,
     values={"hidden_act": HIDDEN_ACT},
     fallbacks={"classifier_dropout": "hidden_dropout_prob"},
-    fixed={
-        "position_embedding_type": ("absolute",),
-        "is_decoder": (False,),
-        "add_cross_attention": (False,),
-        "directionality": ("bidi",),
-    },
     parts=(Part("pooler", "bert.pooler.", POOLED_HEADS),),
     legacy=((r"LayerNorm\.gamma$", "LayerNorm.weight"), (r"LayerNorm\.beta$", "LayerNorm.bias")),
     tied={

@@ -10,7 +10,7 @@ from typing import Any
 from tfzoo.core.config import unknown_name
 from tfzoo.core.errors import UserError
 
-_NOT_TASKS = ("folder", "task")
+_NOT_TASKS = ("folder", "recipe", "task")
 
 
 def names() -> list[str]:

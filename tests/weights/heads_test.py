@@ -1,0 +1,61 @@
+"""Which stored weights a wanted head reads."""
+
+import pytest
+
+from tests.weights import tiny
+from tfzoo.core.errors import UserError
+from tfzoo.weights import heads
+
+LAYOUT = tiny.LAYOUT
+
+
+def choose(names, head, asked=True, new=False):
+    return heads.choose(LAYOUT, names, head, asked, new, "FOLDER")
+
+
+ENCODER = ["bert.embeddings.LayerNorm.bias"]
+POOLER = "bert.pooler.dense.bias"
+CLASSIFIER = "classifier.bias"
+MLM = "cls.predictions.bias"
+
+
+@pytest.mark.parametrize(
+    ("names", "head", "new", "pooler", "left_out", "fresh"),
+    [
+        ([POOLER], "none", False, True, (), ()),
+        ([], "none", False, False, ("bert.pooler.",), ()),
+        ([POOLER, MLM], "none", False, True, ("cls.predictions.",), ()),
+        ([POOLER, MLM], "masked_lm", False, False, ("bert.pooler.",), ()),
+        ([MLM], "classification", True, True, ("cls.predictions.",),
+         ("classifier.", "bert.pooler.")),
+        ([POOLER], "classification", True, True, (), ("classifier.",)),
+        ([POOLER, CLASSIFIER], "classification", True, True, ("classifier.",), ("classifier.",)),
+        ([POOLER, CLASSIFIER], "classification", False, True, (), ()),
+        ([POOLER], "token_classification", True, False, ("bert.pooler.",), ("classifier.",)),
+    ],
+)  # fmt: skip
+def test_each_weight_is_read_left_out_or_new(names, head, new, pooler, left_out, fresh):
+    choice = choose(ENCODER + names, head, new=new)
+    assert choice == heads.Choice({"pooler": pooler}, left_out, fresh)
+
+
+def test_weights_of_another_head_are_left_out_only_for_who_names_a_head():
+    names = [*ENCODER, POOLER, CLASSIFIER]
+    assert choose(names, "none", asked=False).left_out == ()
+    assert choose(names, "none", asked=True).left_out == ("classifier.",)
+
+
+def test_a_head_that_is_not_stored_must_be_asked_for_as_new():
+    with pytest.raises(UserError) as error:
+        choose([*ENCODER, CLASSIFIER], "masked_lm")
+    assert str(error.value) == (
+        "FOLDER holds no weights for head=masked_lm. For a new, untrained one pass labels=[...] or "
+        "new_head=True; for the encoder alone pass head='none'. Received: weights of classifier.*."
+    )
+    with pytest.raises(UserError, match="Received: no head"):
+        choose(ENCODER, "pretraining")
+
+
+def test_half_a_head_is_no_head():
+    with pytest.raises(UserError, match="no weights for head=pretraining"):
+        choose([*ENCODER, MLM], "pretraining")
