@@ -1,0 +1,142 @@
+"""Writes a task as TFLite files for phones and small devices.
+
+    token_ids.<precision>.tflite   token_ids (n, t), lengths (n,) ─► answer      builtin operations
+    text.<precision>.tflite        text (1,) ─► answer       and two of tensorflow-text, declared
+    labels.txt                     names of the classes, in the order of scores and logits
+    vocab.txt                      what token ids stand for
+
+Rows and tokens may be of any number: an app that calls `resizeInput` once gets fixed shapes, and on
+CPUs both are equally fast (MiniLM, 1 x 128: 18.3 ms fixed, 19.1 ms free in float32, 7.7 and 7.8 ms
+in int8). Only numbers come out; names of classes are in labels.txt.
+"""
+
+import os
+import pathlib
+import tempfile
+from collections.abc import Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from tfzoo.core.config import unknown_name
+from tfzoo.core.errors import UserError
+from tfzoo.export.converter import PRECISIONS, convert
+from tfzoo.export.saved_model import weights
+from tfzoo.tasks.task import Task, Tensors
+
+# Form of a file -> its signature, named as that of the SavedModel.
+FORMS = {"token_ids": "token_ids", "text": "serving_default"}
+
+
+def write(
+    task: Task,
+    folder: str | os.PathLike[str],
+    precisions: Sequence[str] = PRECISIONS,
+    forms: Sequence[str] = tuple(FORMS),
+) -> list[pathlib.Path]:
+    """Writes one file for each form and precision, and the names of labels and tokens.
+
+    Args:
+        task: Model, tokenizer and what an answer is.
+        folder: Where to; it must exist.
+        precisions: Of `float32`, `float16`, `int8` (weights in 8 bits, the rest as it comes).
+        forms: Of `token_ids` and `text`.
+
+    Returns:
+        The TFLite files.
+
+    Raises:
+        UserError: for a precision or form that there is not, or `text` without a tokenizer, or for
+            pairs.
+        ConversionError: when TensorFlow's converter fails.
+    """
+    check(task, precisions, forms)
+    target = pathlib.Path(folder)
+    files = []
+    with tempfile.TemporaryDirectory(prefix="tfzoo-tflite-") as aside:
+        for form in forms:
+            saved = pathlib.Path(aside) / form
+            _save(task, form, saved)
+            for precision in precisions:
+                file = target / f"{form}.{precision}.tflite"
+                convert(saved, FORMS[form], precision, file)
+                files.append(file)
+    if task.labels:
+        _write_lines(target / "labels.txt", task.labels)
+    if task.tokenizer is not None:
+        _write_lines(target / "vocab.txt", task.tokenizer.vocabulary)
+    return files
+
+
+def check(task: Task, precisions: Sequence[str], forms: Sequence[str]) -> None:
+    """Refuses what cannot be written.
+
+    Raises:
+        UserError: as `write` does.
+    """
+    for kind, names, known in (("precision", precisions, PRECISIONS), ("form", forms, FORMS)):
+        for name in names:
+            if name not in known:
+                raise UserError(unknown_name(f"{kind} of TFLite files", name, known))
+    if "text" in forms and task.tokenizer is None:
+        raise UserError("TFLite files from text need a tokenizer, which this model came without.")
+    for label in task.labels or ():
+        if len(label.splitlines()) > 1:
+            raise UserError(f"labels.txt holds a label a line. Received: label={label!r}.")
+
+
+def forms_of(task: Task) -> tuple[str, ...]:
+    """The forms that there can be for a task."""
+    return tuple(FORMS) if task.tokenizer is not None else ("token_ids",)
+
+
+class _Saved(tf.Module):
+    """What the temporary SavedModel tracks: the bare weights, and the tokenizer's constants."""
+
+    def __init__(self, task: Task):
+        super().__init__(name="lite")
+        self.weights = [weight.value for weight in weights(task).values()]
+        self.tokenizer = task.tokenizer
+
+
+def _save(task: Task, form: str, folder: pathlib.Path) -> None:
+    function = _token_ids(task) if form == "token_ids" else _text(task)
+    tf.saved_model.save(
+        _Saved(task),
+        os.fspath(folder),
+        signatures={FORMS[form]: function},
+        options=tf.saved_model.SaveOptions(experimental_custom_gradients=False),
+    )
+
+
+def _token_ids(task: Task) -> Any:
+    answer = task.signatures["token_ids"]
+
+    def token_ids(*columns: tf.Tensor) -> Tensors:
+        return _numbers(answer(*columns))
+
+    return tf.function(token_ids, input_signature=answer.input_signature, autograph=False)
+
+
+def _text(task: Task) -> Any:
+    spec = tf.TensorSpec([1], tf.string, name="text")
+    pair = tf.TensorSpec([1], tf.string, name="pair")
+
+    def text(*columns: tf.Tensor) -> Tensors:
+        row, *pairs = columns
+        padded = task.tokenizer.lite_inputs(row, task.max_length, *pairs)
+        # A short text shall not pay for the longest one.
+        length = tf.reduce_sum(padded["padding_mask"])
+        inputs = {name: ids[:, :length] for name, ids in padded.items()}
+        return _numbers(task.answer(inputs))
+
+    specs = [spec, pair] if task.pairs else [spec]
+    return tf.function(text, input_signature=specs, autograph=False)
+
+
+def _numbers(answer: Tensors) -> Tensors:
+    return {name: tensor for name, tensor in answer.items() if tensor.dtype != tf.string}
+
+
+def _write_lines(path: pathlib.Path, lines: Sequence[str]) -> None:
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
