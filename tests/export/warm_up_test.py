@@ -1,11 +1,13 @@
 """The warm-up file: what is written is what TensorFlow Serving's own classes read."""
 
+import struct
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from tfzoo.core.errors import UserError
-from tfzoo.export import warm_up
+from tfzoo.export import warm_up, wire
 from tfzoo.export.warm_up import Request
 
 
@@ -90,3 +92,70 @@ def test_a_flipped_bit_is_refused(folder, byte):
     path.write_bytes(data)
     with pytest.raises(UserError, match="damaged"):
         warm_up.read(folder)
+
+
+def tensor(code, shape, *fields):
+    axes = b"".join(wire.delimited(2, b"\x08" + wire.varint(size)) for size in shape)
+    return b"\x08" + wire.varint(code) + wire.delimited(2, axes) + b"".join(fields)
+
+
+def predict_log(signature, **tensors):
+    model = wire.delimited(1, "any") + (wire.delimited(3, signature) if signature else b"")
+    inputs = b"".join(
+        wire.delimited(2, wire.delimited(1, name) + wire.delimited(2, value))
+        for name, value in tensors.items()
+    )
+    return wire.delimited(6, wire.delimited(1, wire.delimited(1, model) + inputs))
+
+
+def test_classify_requests_carry_their_examples(tmp_path):
+    shared = wire.delimited(1, b"\x0a\x01B") + wire.delimited(2, b"\x0a\x01C")
+    for content, expected in [
+        (
+            wire.delimited(1, wire.delimited(1, b"one") + wire.delimited(1, b"two")),
+            [b"one", b"two"],
+        ),
+        (wire.delimited(2, shared), [b"\x0a\x01C\x0a\x01B"]),
+    ]:
+        model = wire.delimited(1, wire.delimited(3, "classify"))
+        log = wire.delimited(2, wire.delimited(1, model + wire.delimited(2, content)))
+        assert warm_up.read_request(log).signature == "classify"
+        assert warm_up.read_request(log).inputs["inputs"].tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        (tensor(1, [2], wire.delimited(4, struct.pack("<2f", 1.5, 2))), np.float32([1.5, 2])),
+        (tensor(1, [2], wire.delimited(5, struct.pack("<2f", 1.5, 2))), np.float32([1.5, 2])),
+        (tensor(1, [3], wire.delimited(5, struct.pack("<f", 4))), np.float32([4, 4, 4])),
+        (tensor(2, [], wire.delimited(6, struct.pack("<d", 0.1))), np.float64(0.1)),
+        (tensor(3, [1, 2], wire.delimited(7, wire.varint(-1) + wire.varint(300))),
+         np.int32([[-1, 300]])),
+        (tensor(9, [1], b"\x50\x05"), np.int64([5])),
+        (tensor(10, [2], wire.delimited(11, b"\x01\x00")), np.array([True, False])),
+        (tensor(7, [0]), np.empty(0, object)),
+        (tensor(7, [2], wire.delimited(8, b"x")), np.array([b"x", b"x"], object)),
+    ],
+)  # fmt: skip
+def test_tensors_are_read_in_every_form(message, expected):
+    array = warm_up.read_tensor(memoryview(message))
+    np.testing.assert_array_equal(array, expected)
+    assert array.dtype == expected.dtype
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        b"\x0a\x00",
+        b"\xff\xff",
+        predict_log("", x=tensor(1, [3], wire.delimited(4, b"\0\0"))),
+        predict_log("", x=tensor(99, [1])),
+    ],
+)
+def test_a_record_that_is_no_request_is_refused_by_name(tmp_path, record):
+    path = tmp_path / warm_up.FILE
+    path.parent.mkdir()
+    path.write_bytes(warm_up.framed(record))
+    with pytest.raises(UserError, match=r"damaged.*tf_serving_warmup_requests"):
+        warm_up.read(tmp_path)

@@ -1,19 +1,15 @@
-"""Warm-up requests: TFRecords of PredictionLog, written here byte by byte."""
+"""Warm-up requests are run, each once, before a model is ready."""
 
-import struct
-
-import numpy as np
 import pytest
 
 from tfzoo.core.errors import UserError
+from tfzoo.export import warm_up as records
 from tfzoo.export import wire
 from tfzoo.serve import warm_up
 
 
 def tfrecords(*contents):
-    return b"".join(
-        struct.pack("<Q", len(content)) + b"\0" * 4 + content + b"\0" * 4 for content in contents
-    )
+    return b"".join(map(records.framed, contents))
 
 
 def tensor(code, shape, *fields):
@@ -45,7 +41,7 @@ class FakeSession:
 
 
 def write(folder, data):
-    path = folder / warm_up.FILE
+    path = folder / records.FILE
     path.parent.mkdir()
     path.write_bytes(data)
 
@@ -62,56 +58,9 @@ def test_every_record_is_run(tmp_path):
     assert session.runs == [("serving_default", texts), ("embed", texts)]
 
 
-def test_classify_requests_carry_their_examples(tmp_path):
-    shared = wire.delimited(1, b"\x0a\x01B") + wire.delimited(2, b"\x0a\x01C")
-    for content, expected in [
-        (
-            wire.delimited(1, wire.delimited(1, b"one") + wire.delimited(1, b"two")),
-            [b"one", b"two"],
-        ),
-        (wire.delimited(2, shared), [b"\x0a\x01C\x0a\x01B"]),
-    ]:
-        model = wire.delimited(1, wire.delimited(3, "classify"))
-        log = wire.delimited(2, wire.delimited(1, model + wire.delimited(2, content)))
-        assert warm_up.read_request(log)[0] == "classify"
-        assert warm_up.read_request(log)[1]["inputs"].tolist() == expected
-
-
-@pytest.mark.parametrize(
-    ("message", "expected"),
-    [
-        (tensor(1, [2], wire.delimited(4, struct.pack("<2f", 1.5, 2))), np.float32([1.5, 2])),
-        (tensor(1, [2], wire.delimited(5, struct.pack("<2f", 1.5, 2))), np.float32([1.5, 2])),
-        (tensor(1, [3], wire.delimited(5, struct.pack("<f", 4))), np.float32([4, 4, 4])),
-        (tensor(2, [], wire.delimited(6, struct.pack("<d", 0.1))), np.float64(0.1)),
-        (tensor(3, [1, 2], wire.delimited(7, wire.varint(-1) + wire.varint(300))),
-         np.int32([[-1, 300]])),
-        (tensor(9, [1], b"\x50\x05"), np.int64([5])),
-        (tensor(10, [2], wire.delimited(11, b"\x01\x00")), np.array([True, False])),
-        (tensor(7, [0]), np.empty(0, object)),
-        (tensor(7, [2], wire.delimited(8, b"x")), np.array([b"x", b"x"], object)),
-    ],
-)  # fmt: skip
-def test_tensors_are_read_in_every_form(message, expected):
-    array = warm_up.read_tensor(memoryview(message))
-    np.testing.assert_array_equal(array, expected)
-    assert array.dtype == expected.dtype
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        b"\x05",
-        struct.pack("<Q", 100) + b"\0" * 20,
-        tfrecords(b"\x0a\x00"),
-        tfrecords(b"\xff\xff"),
-        tfrecords(predict_log("", x=tensor(1, [3], wire.delimited(4, b"\0\0")))),
-        tfrecords(predict_log("", x=tensor(99, [1]))),
-    ],
-)
-def test_damaged_files_are_refused_by_name(tmp_path, data):
-    write(tmp_path, data)
-    with pytest.raises(UserError, match=r"warm-up request 0 of .*tf_serving_warmup_requests"):
+def test_a_damaged_file_is_refused_by_name(tmp_path):
+    write(tmp_path, tfrecords(predict_log("", text=TEXTS))[:-1])
+    with pytest.raises(UserError, match=r"damaged.*tf_serving_warmup_requests"):
         warm_up.run(FakeSession(), tmp_path)
 
 

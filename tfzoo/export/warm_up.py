@@ -14,16 +14,19 @@ import dataclasses
 import os
 import pathlib
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
 from tfzoo.core.errors import UserError
-from tfzoo.export import wire
+from tfzoo.export import meta_graph, wire
 from tfzoo.export.wire import delimited, varint
 
 FILE = "assets.extra/tf_serving_warmup_requests"
-_CLASSIFY_LOG, _PREDICT_LOG = 2, 6  # fields of PredictionLog
+_CLASSIFY_LOG, _REGRESS_LOG, _PREDICT_LOG = 2, 3, 6  # fields of PredictionLog
+# The fields of TensorProto that hold numbers one by one: packed varints or fixed-size ones.
+_VARINTS = {"int32": 7, "int16": 7, "int8": 7, "uint8": 7, "int64": 10, "bool": 11}
+_FIXED = {"float32": 5, "float64": 6}
 _CODES = {"int32": 3, "object": 7}  # DataType: DT_INT32, DT_STRING
 
 
@@ -33,7 +36,7 @@ class Request:
 
     Attributes:
         signature: Name of the signature.
-        inputs: Its inputs by name: int32 arrays, or object arrays of bytes.
+        inputs: Its inputs by name; strings are object arrays of bytes (`write`: int32 and those).
         classify: Whether it goes to the method classify, whose one input is serialized tf.Examples.
     """
 
@@ -48,9 +51,7 @@ def write(folder: str | os.PathLike[str], model: str, requests: Iterable[Request
     path.parent.mkdir(exist_ok=True)
     with path.open("wb") as file:
         for request in requests:
-            data = _log(model, request)
-            length = struct.pack("<Q", len(data))
-            file.write(length + _masked_crc(length) + data + _masked_crc(data))
+            file.write(framed(_log(model, request)))
 
 
 def read(folder: str | os.PathLike[str]) -> list[Request]:
@@ -65,9 +66,15 @@ def read(folder: str | os.PathLike[str]) -> list[Request]:
     except OSError as error:
         raise UserError(f"no warm-up requests: {error.strerror}. Received: {path}.") from None
     try:
-        return [_request(record) for record in _records(data)]
-    except (ValueError, struct.error) as error:
+        return [read_request(record) for record in _records(data)]
+    except ValueError as error:
         raise UserError(f"the warm-up requests are damaged: {error}. Received: {path}.") from None
+
+
+def framed(data: bytes) -> bytes:
+    """One record of a TFRecord file: length, its checksum, bytes, their checksum."""
+    length = struct.pack("<Q", len(data))
+    return length + _masked_crc(length) + data + _masked_crc(data)
 
 
 def example(**features: str | bytes) -> bytes:
@@ -100,49 +107,87 @@ def _tensor(array: np.ndarray) -> bytes:
     return head + delimited(4, array.astype("<i4").tobytes())
 
 
-def _request(record: bytes) -> Request:
-    for number in (_PREDICT_LOG, _CLASSIFY_LOG):
-        log = wire.first(record, number)
-        if len(log):
-            break
-    else:
-        raise ValueError("a record is neither a predict nor a classify request")
-    message = wire.first(log, 1)
-    signature = wire.text(wire.first(message, 1), 3)
-    if number == _CLASSIFY_LOG:
-        examples = wire.messages(wire.first(wire.first(message, 2), 1), 1)
-        return Request(signature, {"inputs": _strings(examples)}, classify=True)
-    entries = wire.messages(message, 2)
-    return Request(signature, {wire.text(e, 1): _array(wire.first(e, 2)) for e in entries})
+def read_request(record: bytes | memoryview) -> Request:
+    """The request that one PredictionLog holds.
+
+    Raises:
+        ValueError: when it is not a predict, classify or regress request.
+    """
+    for number, log in wire.fields(record):
+        if not isinstance(log, memoryview):
+            continue
+        message = wire.first(log, 1)
+        name = wire.text(wire.first(message, 1), 3) or "serving_default"
+        if number == _PREDICT_LOG:
+            entries = wire.messages(message, 2)
+            return Request(name, {wire.text(e, 1): read_tensor(wire.first(e, 2)) for e in entries})
+        if number in (_CLASSIFY_LOG, _REGRESS_LOG):
+            inputs = {"inputs": _read_examples(wire.first(message, 2))}
+            return Request(name, inputs, classify=number == _CLASSIFY_LOG)
+    raise ValueError("a record holds no predict, classify or regress request")
 
 
-def _array(tensor: memoryview) -> np.ndarray:
+def read_tensor(tensor: memoryview) -> np.ndarray:
+    """The array of a TensorProto; strings as bytes in an object array.
+
+    Raises:
+        ValueError: when its values do not fill its shape, or its type is not supported.
+    """
+    dtype = meta_graph.DTYPES.get(wire.integer(tensor, 1), "?")
     shape = [wire.integer(axis, 1) for axis in wire.messages(wire.first(tensor, 2), 2)]
-    if wire.integer(tensor, 1) == _CODES["object"]:
-        return _strings(wire.messages(tensor, 8)).reshape(shape)
-    if wire.integer(tensor, 1) != _CODES["int32"]:
-        raise ValueError("an input is neither int32 nor string")
-    return np.frombuffer(bytes(wire.first(tensor, 4)), "<i4").reshape(shape)
+    size = int(np.prod(shape, dtype=np.int64))
+    content = wire.first(tensor, 4)
+    if dtype == "string":
+        items = [bytes(item) for item in wire.messages(tensor, 8)]
+        return _objects(items * size if len(items) == 1 else items).reshape(shape)
+    if dtype not in _VARINTS and dtype not in _FIXED:
+        raise ValueError(f"a warm-up tensor is of a type that is not supported: {dtype}")
+    flat = np.frombuffer(content, dtype) if len(content) else _numbers(tensor, dtype)
+    # A tensor may be written short: its last value fills the rest.
+    if 0 < len(flat) < size:
+        flat = np.concatenate([flat, np.full(size - len(flat), flat[-1])])
+    return flat.reshape(shape)
 
 
-def _strings(items: Iterable[memoryview]) -> np.ndarray:
-    values = [bytes(item) for item in items]
-    array = np.empty(len(values), object)
-    array[:] = values
+def _numbers(tensor: memoryview, dtype: str) -> np.ndarray:
+    if dtype in _FIXED:
+        parts = [bytes(part) for part in wire.messages(tensor, _FIXED[dtype])]
+        return np.frombuffer(b"".join(parts), dtype)
+    out: list[int] = []
+    for number, value in wire.fields(tensor):
+        if number == _VARINTS[dtype]:
+            out += [value] if isinstance(value, int) else wire.unpack_varints(value)
+    return np.array(out, dtype)
+
+
+def _read_examples(message: memoryview) -> np.ndarray:
+    """Serialized examples from Input: a list, or a list with a shared context."""
+    plain, shared = wire.first(message, 1), wire.first(message, 2)
+    context = bytes(wire.first(shared, 2))
+    found = [bytes(example) for example in wire.messages(plain, 1)]
+    return _objects(found + [context + bytes(e) for e in wire.messages(shared, 1)])
+
+
+def _objects(items: Sequence[bytes]) -> np.ndarray:
+    array = np.empty(len(items), object)
+    array[:] = items
     return array
 
 
 def _records(data: bytes) -> Iterator[bytes]:
+    """Yields what `framed` wrote."""
     position = 0
     while position < len(data):
         head = data[position : position + 8]
+        if len(head) < 8:
+            raise ValueError(f"the file ends within a record at byte {position}")
         (length,) = struct.unpack("<Q", head)
         body = data[position + 12 : position + 12 + length]
         end = position + 12 + length
-        if (
-            _masked_crc(head) + _masked_crc(body)
-            != data[position + 8 : position + 12] + (data[end : end + 4])
-        ):
+        if end + 4 > len(data):
+            raise ValueError(f"the file ends within a record at byte {position}")
+        sums = data[position + 8 : position + 12] + data[end : end + 4]
+        if _masked_crc(head) + _masked_crc(body) != sums:
             raise ValueError(f"the checksum of the record at byte {position} is wrong")
         yield body
         position = end + 4
