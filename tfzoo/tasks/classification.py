@@ -1,11 +1,170 @@
 """Classification of texts or pairs of texts."""
 
-from typing import Any, ClassVar
+import dataclasses
+from typing import Any, ClassVar, Literal
 
+import numpy as np
 import tensorflow as tf
 
+from tfzoo.core.config import unknown_name
 from tfzoo.core.errors import UserError
+from tfzoo.data import batches, splits, tables
+from tfzoo.data.tables import Column, Columns, Table, fingerprint
+from tfzoo.metrics import classification as metrics
 from tfzoo.tasks.task import Task, Tensors, require_head
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """The `data` part of an experiment.
+
+    Attributes:
+        train: A TSV, CSV or JSON-lines file, or one of these with .gz after it.
+        evaluate: Another one to score the model on, or null to keep a part of `train` for that.
+        evaluate_share: How large a part. Equal texts never stand on both sides.
+        text: Column of the text, by name or by number from 0.
+        pair: Column of the second text, for tasks of pairs.
+        label: Column of the label.
+        header: Whether the first row holds names: true, false, or `auto`, when a column is given by
+            name.
+        max_length: Number of tokens beyond which a text is truncated.
+        class_weights: What a row of a class counts in the loss: 1 (`none`), as much as makes all
+            classes count the same (`balanced`), or a number for some classes, by name.
+        max_rows: At most so many training rows, spread over the whole file.
+    """
+
+    train: str
+    evaluate: str | None = None
+    evaluate_share: float = 0.1
+    text: Column = "text"
+    pair: Column | None = None
+    label: Column = "label"
+    header: Literal["auto", True, False] = "auto"
+    max_length: int = 128
+    class_weights: dict[str, float] | Literal["none", "balanced"] = "none"
+    max_rows: int | None = None
+
+    def __post_init__(self) -> None:
+        self.columns()  # complains about columns
+        if not 0 < self.evaluate_share < 1:
+            raise UserError(
+                "evaluate_share must be between 0 and 1. "
+                f"Received: evaluate_share={self.evaluate_share}."
+            )
+        if self.max_rows is not None and self.max_rows < 2:
+            raise UserError(f"max_rows must be at least 2. Received: max_rows={self.max_rows}.")
+        if isinstance(self.class_weights, dict):
+            for name, weight in self.class_weights.items():
+                if weight <= 0:
+                    raise UserError(
+                        f"Class weights must be above 0. Received: class_weights.{name}={weight}."
+                    )
+
+    def columns(self) -> Columns:
+        """Where texts and labels stand in the files."""
+        return Columns(self.text, self.label, self.pair, self.header)
+
+
+@dataclasses.dataclass(frozen=True)
+class Corpus:
+    """Everything that is read from disk to train a classifier.
+
+    Attributes:
+        train: The rows to train on.
+        evaluate: The rows to score on.
+        labels: Names of the classes, of all rows of the training file.
+        class_weights: What a row of each class counts in the loss.
+    """
+
+    train: Table
+    evaluate: Table
+    labels: tuple[str, ...]
+    class_weights: tuple[float, ...]
+
+    def texts(self) -> list[str]:
+        """The texts to train a vocabulary on."""
+        return [*self.train.texts, *(self.train.pairs or ())]
+
+    def model_fields(self) -> dict[str, Any]:
+        """The fields of the model's config that the data decide."""
+        return {"head": "classification", "num_labels": len(self.labels)}
+
+    def task(self, model: Any, tokenizer: Any, data: Data) -> "Classification":
+        """The task of this data on this model."""
+        return Classification(
+            model,
+            tokenizer,
+            self.labels,
+            pairs=self.train.pairs is not None,
+            max_length=data.max_length,
+        )
+
+    def fingerprint(self) -> str:
+        """A digest of everything that was read."""
+        return fingerprint(self.train, self.evaluate)
+
+    def rows(self) -> tuple[Tensors, Tensors]:
+        """The rows to train on and to score on, as `tfzoo.data.batches` takes them."""
+        weights = np.asarray(self.class_weights, "float32")
+        return rows(self.train, self.labels, weights), rows(self.evaluate, self.labels)
+
+
+def read(data: Data) -> Corpus:
+    """Reads and checks the files.
+
+    Raises:
+        UserError: as `tfzoo.data.tables.read`; for a label that is only in the evaluation file, one
+            class only, class weights of unknown classes, or no rows left to score on.
+    """
+    table = tables.read(data.train, data.columns())
+    labels = tables.label_names(table)
+    if data.evaluate is None:
+        train, evaluate = splits.by_text(table, data.evaluate_share)
+    else:
+        train, evaluate = table, tables.read(data.evaluate, data.columns())
+    train = train.spread(data.max_rows)
+    evaluate.label_ids(labels)  # complains about unknown labels
+    if len(set(train.labels or ())) < 2:
+        raise UserError(
+            f"Only one class is left to train on. Received: {len(train)} rows of {data.train}."
+        )
+    return Corpus(train, evaluate, labels, class_weights(data.class_weights, train, labels))
+
+
+def class_weights(
+    wanted: dict[str, float] | str, table: Table, labels: tuple[str, ...]
+) -> tuple[float, ...]:
+    """What a row of each class counts in the loss.
+
+    `balanced` gives n / (classes * rows of the class), as scikit-learn does.
+
+    Raises:
+        UserError: for a weight of a class that there is not.
+    """
+    if isinstance(wanted, dict):
+        for name in wanted:
+            if name not in labels:
+                raise UserError(unknown_name("class of the training data", name, labels))
+        return tuple(float(wanted.get(name, 1.0)) for name in labels)
+    if wanted == "none":
+        return (1.0,) * len(labels)
+    counts = np.bincount(table.label_ids(labels), minlength=len(labels))
+    present = np.count_nonzero(counts)
+    return tuple(float(len(table) / (present * max(count, 1))) for count in counts)
+
+
+def rows(table: Table, labels: tuple[str, ...], weights: np.ndarray | None = None) -> Tensors:
+    """The columns of a table as tensors: `text`, `pair`, `label` (a number), `weight`."""
+    ids = np.asarray(table.label_ids(labels), "int32")
+    ones = np.ones(len(ids), "float32")
+    columns = {
+        "text": tf.constant(table.texts),
+        "label": tf.constant(ids),
+        "weight": tf.constant(ones if weights is None else weights[ids]),
+    }
+    if table.pairs is not None:
+        columns["pair"] = tf.constant(table.pairs)
+    return columns
 
 
 class Classification(Task):
@@ -21,6 +180,8 @@ class Classification(Task):
     """
 
     name: ClassVar[str] = "classification"
+    # What a better model may be better at; the first, unless the experiment names another.
+    figures: ClassVar[tuple[str, ...]] = ("macro_f1", "accuracy")
 
     def __init__(self, model: Any, tokenizer: Any, labels: tuple[str, ...], **options: Any):
         require_head(model, self.name, "classification")
@@ -46,3 +207,55 @@ class Classification(Task):
             "scores": scores_bc,
             "logits": logits_bc,
         }
+
+    def encode(self, rows: Tensors, multiple: int = 8) -> tuple[Tensors, Tensors]:
+        """Rows to the model's inputs, padded to a multiple, and the targets `label`, `weight`."""
+        inputs = self.inputs(rows["text"], rows.get("pair"))
+        targets = {"label": rows["label"], "weight": rows["weight"]}
+        return batches.pad(inputs, multiple, self.max_length), targets
+
+    def loss(self, targets: Tensors, outputs: Tensors) -> tuple[tf.Tensor, tf.Tensor]:
+        """Weighted sum of the rows' cross-entropies in nats, and the sum of the weights, float32.
+
+        They come apart because only the trainer knows how much weight the other replicas hold.
+        """
+        logits_bc = tf.cast(outputs["logits"], tf.float32)
+        nats_b = tf.nn.sparse_softmax_cross_entropy_with_logits(targets["label"], logits_bc)
+        return tf.reduce_sum(nats_b * targets["weight"]), tf.reduce_sum(targets["weight"])
+
+    def kept(self, targets: Tensors, outputs: Tensors) -> Tensors:
+        """What of an evaluated batch is kept until all are there."""
+        return {**targets, "logits": outputs["logits"]}
+
+    def scores(self, kept: dict[str, np.ndarray]) -> dict[str, float]:
+        """`loss`, `accuracy` and `macro_f1` of all kept rows."""
+        kept = _real(kept)
+        total, count = self.loss(kept, kept)
+        report = self.report(kept)
+        return {
+            "loss": float(total / count),
+            "accuracy": report.accuracy,
+            "macro_f1": report.macro_f1,
+        }
+
+    def report(self, kept: dict[str, np.ndarray]) -> metrics.Report:
+        """All figures of the kept rows, class by class."""
+        kept = _real(kept)
+        return metrics.report(kept["label"], kept["logits"].argmax(-1), self.labels or ())
+
+    def evaluate(
+        self, table: Table, batch_size: int = 32, progress: bool = False
+    ) -> metrics.Report:
+        """Scores the model on a table.
+
+        Raises:
+            UserError: for a label that the model does not know, with file and line.
+        """
+        true = table.label_ids(self.labels or ())
+        answer = self.predict(table.texts, table.pairs, batch_size, progress=progress)
+        return metrics.report(np.asarray(true), answer["logits"].argmax(-1), self.labels or ())
+
+
+def _real(kept: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Without the rows of weight 0 that fill up the last batch."""
+    return {name: array[kept["weight"] > 0] for name, array in kept.items()}

@@ -155,12 +155,13 @@ class Task(abc.ABC):
                 f"Every text needs its pair. Received: {len(texts)} texts, {len(pairs)} pairs."
             )
         function = self.signatures[signature]
-        order = sorted(range(len(texts)), key=lambda i: -len(texts[i]))
+        given = [texts] if pairs is None else [texts, pairs]
+        columns = [[_encoded(text) for text in column] for column in given]
+        order = sorted(range(len(texts)), key=lambda i: -len(columns[0][i]))
         batches = []
         starts = range(0, len(texts), batch_size)
         for start in tqdm(starts, desc="predict", unit="batch", disable=not progress):
             rows = order[start : start + batch_size]
-            columns = [texts] if pairs is None else [texts, pairs]
             arguments = [tf.constant([column[i] for i in rows]) for column in columns]
             batches.append({k: v.numpy() for k, v in function(*arguments).items()})
         return _in_order(batches, np.argsort(order)) if batches else {}
@@ -193,6 +194,12 @@ def l2_normalize(x_bd: tf.Tensor) -> tf.Tensor:
     """Vectors divided by their Euclidean length (at least 1e-12)."""
     length_b1 = tf.sqrt(tf.reduce_sum(tf.square(x_bd), -1, keepdims=True))
     return x_bd / tf.maximum(length_b1, 1e-12)
+
+
+def _encoded(text: str) -> bytes:
+    if not isinstance(text, str):
+        raise UserError(f"A text must be a string. Received: {text!r} ({type(text).__name__}).")
+    return text.encode("utf-8", "surrogatepass")
 
 
 def _function(python: Callable[..., Tensors], specs: list[tf.TensorSpec]) -> Any:

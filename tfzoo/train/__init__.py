@@ -1,1 +1,1 @@
-""""""
+"""The trainer: one loop for every strategy, exact resume, TensorBoard."""
