@@ -1,4 +1,4 @@
-"""Packaging of tfzoo. Every dependency is pinned to a range that the tests ran in, with its reason."""
+"""Packaging of tfzoo. Dependencies are pinned to ranges that the tests ran in, with reasons."""
 
 import pathlib
 
@@ -10,6 +10,7 @@ INSTALL = [
     "absl-py>=2.1,<3",  # command line and logging
     "ai-edge-litert>=2.1,<3",  # runs TFLite files, as a phone does
     "aiohttp>=3.10,<4",  # the embedded server
+    "flatbuffers>=24.3.25,<27",  # reads what a TFLite file needs
     "h5py>=3.11,<4",  # Keras' weight files
     "keras>=3.15,<3.16",  # the trainer overrides one private method of its optimizers
     "matplotlib>=3.9,<4",  # the confusion matrix as a picture
@@ -26,6 +27,16 @@ INSTALL = [
 TEST = [
     "pytest>=8,<10",
     "pytest-timeout>=2.3,<3",
+]
+PARITY = [
+    "sentence-transformers>=5,<7",
+    "tokenizers>=0.22,<1",
+    "torch==2.13.0",  # the reference of the tests with marker parity; tfzoo never imports it
+    "transformers>=5,<6",
+]
+BENCH = [
+    *PARITY,
+    "keras-hub>=0.25,<1",
 ]
 DEVELOP = [
     *TEST,
@@ -48,7 +59,7 @@ setuptools.setup(
     packages=setuptools.find_packages(include=["tfzoo", "tfzoo.*"]),
     package_data={"tfzoo": ["py.typed", "text/*.xz", "text/*.bin*"]},
     install_requires=INSTALL,
-    extras_require={"test": TEST, "dev": DEVELOP},
+    extras_require={"test": TEST, "parity": PARITY, "bench": BENCH, "dev": DEVELOP},
     entry_points={"console_scripts": ["tfzoo = tfzoo.cli.main:console"]},
     # BUILD and setuptools' build/ are one name on macOS and Windows disks.
     options={"build": {"build_base": ".build"}},

@@ -30,16 +30,3 @@ def test_every_contestant_has_a_rate_for_every_batch_size():
     assert [row.batch_size for row in rows] == [16] * 5 + [1] * 5
     assert len({row.name for row in rows}) == 5
     assert all(row.sentences_per_second > 0 for row in rows)
-
-
-@pytest.mark.slow
-@pytest.mark.parity
-@pytest.mark.data
-def test_batches_are_tokenized_faster_than_by_hugging_face(shared_data):
-    pytest.importorskip("tokenizers")
-    words = (shared_data("tok-bert-base-uncased") / "vocab.txt").read_text("utf-8").split("\n")
-    lines = (shared_data("data-agnews") / "train_10k.tsv").read_text("utf-8").split("\n")
-    tokenizer = WordPiece(words[:-1])
-    rows = bench_tokenizer.run(lines[:4096], tokenizer, batch_sizes=(256,), rounds=5)
-    rate = {row.name: row.sentences_per_second for row in rows}
-    assert rate["tfzoo"] > max(rate["tokenizers, one core"], rate["tokenizers, all cores"])

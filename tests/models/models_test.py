@@ -1,5 +1,6 @@
 """The registry of architectures, and what it says to a wrong name or value."""
 
+import keras
 import pytest
 
 import tfzoo

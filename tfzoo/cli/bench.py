@@ -1,0 +1,56 @@
+"""Measures tfzoo beside its peers, in turns, in one run (options: `tfzoo bench NAME --help`)."""
+
+import argparse
+from collections.abc import Sequence
+
+from tfzoo.cli import predict, screen
+from tfzoo.cli.parser import Parser, whole_number
+from tfzoo.core.config import unknown_name
+from tfzoo.core.errors import UserError
+
+EXAMPLE = "tfzoo bench encoder --rounds=3"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of `tfzoo bench`."""
+    parser.add_argument("name", metavar="NAME", help=f"what is measured: {', '.join(BENCHMARKS)}")
+    parser.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Runs one benchmark and returns its exit code."""
+    if options.name not in BENCHMARKS:
+        raise UserError(unknown_name("benchmark", options.name, BENCHMARKS))
+    return BENCHMARKS[options.name](options.rest) or 0
+
+
+def encoder(arguments: Sequence[str]) -> int:
+    """BERT's forward pass."""
+    from tfzoo.cli import bench_encoder
+
+    return bench_encoder.run(list(arguments))
+
+
+def tokenizer(arguments: Sequence[str]) -> None:
+    """WordPiece, from strings to tensors."""
+    parser = Parser(
+        prog="tfzoo bench tokenizer",
+        description=tokenizer.__doc__,
+        example="tfzoo bench tokenizer --tokenizer=models/bert --file=texts.txt",
+    )
+    parser.add_argument("--tokenizer", required=True, metavar="DIR", help="a folder with vocab.txt")
+    parser.add_argument("--file", required=True, metavar="FILE", help="texts, one a line")
+    parser.add_argument("--rounds", type=whole_number, default=5, metavar="N")
+    options = parser.parse_strictly(arguments)
+    texts = predict.read_lines(options.file)
+    screen.quiet_tensorflow()
+    from tfzoo.cli import bench_tokenizer
+    from tfzoo.text.wordpiece import WordPiece
+
+    found = WordPiece.from_folder(options.tokenizer.removeprefix("hf:"))
+    rows = bench_tokenizer.run(texts, found, rounds=options.rounds)
+    print(screen.table([(r.name, r.batch_size, round(r.sentences_per_second)) for r in rows],
+                       ("contestant", "batch size", "sentences/s")))  # fmt: skip
+
+
+BENCHMARKS = {"encoder": encoder, "tokenizer": tokenizer}

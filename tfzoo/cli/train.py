@@ -1,0 +1,69 @@
+"""Trains a model as a YAML file says, and leaves the best one in WORKDIR/model.
+
+WORKDIR also holds experiment.yaml (what was run), checkpoints/ (the same command goes on from the
+last one) and logs/ (tensorboard --logdir=WORKDIR/logs).
+"""
+
+import argparse
+import pathlib
+from typing import TYPE_CHECKING
+
+from tfzoo.cli import screen
+
+if TYPE_CHECKING:
+    from tfzoo.core.experiment import Experiment
+
+EXAMPLE = (
+    "tfzoo train --config=configs/bert/classify_tsv.yaml --workdir=runs/mine \\\n"
+    "      --set data.train=train.tsv data.evaluate=dev.tsv --set train.batch_size=16"
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of `tfzoo train`."""
+    add_config(parser, required=True)
+    parser.add_argument("--workdir", required=True, metavar="DIR", help="where the run is kept")
+
+
+def add_config(parser: argparse.ArgumentParser, required: bool) -> None:
+    """Adds `--config` and `--set`."""
+    parser.add_argument(
+        "--config", required=required, metavar="FILE", help="the experiment, a YAML file"
+    )
+    parser.add_argument(
+        "--set",
+        action="extend",
+        nargs="+",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change a key of it, such as train.batch_size=16; any number of them",
+    )
+
+
+def check_model(experiment: "Experiment") -> None:
+    """Builds the config of a new model, so that a mistake is said before anything long is done.
+
+    Raises:
+        UserError: for an architecture, size or field that there is not.
+    """
+    from tfzoo import models
+
+    choice = experiment.model
+    if choice.load is None:
+        models.config(choice.name, choice.variant, **choice.fields)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Trains, and says how good the model is and where."""
+    screen.quiet_tensorflow()
+    screen.plain_logging()
+    from tfzoo.train import run as training
+
+    experiment = training.read(options.config, options.set)
+    check_model(experiment)
+    summary = training.run(experiment, options.workdir)
+    scores = {name: value for name, value in summary.items() if isinstance(value, float)}
+    print(screen.table([("step", summary["best_step"]), *scores.items()]))
+    print(f"\nModel:       {summary['model']}")
+    print(f"Evaluation:  {pathlib.Path(options.workdir) / 'evaluation.json'}")
+    print(f"Curves:      tensorboard --logdir={pathlib.Path(options.workdir) / 'logs'}")
