@@ -70,7 +70,7 @@ def test_a_wrong_key_or_type_is_named_by_its_path(values, message):
         ({"replicas": 0, "strategy": "mirrored"}, "replicas must be at least 1"),
         ({"replicas": 2}, "replicas are for strategy=mirrored"),
         ({"learning_rate": 0.0}, "learning_rate must be above 0"),
-        ({"weight_decay": -1.0}, "weight_decay must not be negative"),
+        ({"weight_decay": -1.0}, "weight_decay must be at least 0"),
         ({"clip_norm": 0.0}, "clip_norm must be above 0"),
     ],
 )

@@ -23,10 +23,10 @@ def test_the_folder_is_the_registry():
         (("bert",), {"width": 7, "num_heads": 2}, "num_heads must divide width"),
         (("bert",), {"activation": "swishy"}, "activation must be one of"),
         (("bert",), {"head": "clasification"}, "classification"),
-        (("bert",), {"dropout": 1.0}, "dropout must be in"),
+        (("bert",), {"dropout": 1.0}, "dropout must be from 0 to 1"),
         (("bert",), {"head": "classification", "pooler": False}, "pooler"),
         (("bert",), {"norm_epsilon": 0.0}, "norm_epsilon must be above 0"),
-        (("bert",), {"initializer_range": -1.0}, "initializer_range must not be negative"),
+        (("bert",), {"initializer_range": -1.0}, "initializer_range must be at least 0"),
         (("bert",), {"num_labels": 0}, "num_labels must be at least 1"),
     ],
 )

@@ -150,7 +150,7 @@ def test_max_length_is_the_smallest_of_all_unless_asked_for(embedding):
     ("arguments", "message"),
     [
         ({"dropuot": 0.1}, "Did you mean `dropout`?"),
-        ({"dropout": 2.0}, "dropout must be in [0, 1)"),
+        ({"dropout": 2.0}, "dropout must be from 0 to 1"),
         ({"width": "8"}, "`width` must be int"),
         ({"width": 16}, "of another shape"),
         ({"num_layers": 2}, "missing from the checkpoint"),

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import yaml
 
-from tfzoo.core import config
+from tfzoo.core import checks, config
 from tfzoo.core.duration import Duration
 from tfzoo.core.errors import UserError
 from tfzoo.core.files import write_aside
@@ -85,11 +85,13 @@ class TrainChoice:
 
     def __post_init__(self) -> None:
         for name in ("duration", "warmup", "evaluate_every", "checkpoint_every"):
-            Duration.parse(getattr(self, name))
-        for name in ("batch_size", "log_every", "keep_checkpoints", "replicas"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise UserError(f"{name} must be at least 1. Received: {name}={value}.")
+            try:
+                Duration.parse(getattr(self, name))
+            except UserError as error:
+                raise UserError(f"{name}: {error}") from None
+        checks.at_least(self, 1, "batch_size", "log_every", "keep_checkpoints", "replicas")
+        checks.at_least(self, 0, "weight_decay")
+        checks.above(self, 0, "learning_rate", "clip_norm")
         if Duration.parse(self.duration).unit == "%":
             raise UserError(
                 'duration must be in epochs or steps, such as "3 epochs". '
@@ -100,12 +102,6 @@ class TrainChoice:
                 "replicas are for strategy=mirrored; the default strategy has one device. "
                 f"Received: replicas={self.replicas}."
             )
-        if self.learning_rate <= 0:
-            raise UserError(f"learning_rate must be above 0. Received: {self.learning_rate}.")
-        if self.weight_decay < 0:
-            raise UserError(f"weight_decay must not be negative. Received: {self.weight_decay}.")
-        if self.clip_norm is not None and self.clip_norm <= 0:
-            raise UserError(f"clip_norm must be above 0, or null. Received: {self.clip_norm}.")
 
 
 @dataclasses.dataclass(frozen=True)

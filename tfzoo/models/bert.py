@@ -19,6 +19,7 @@ from typing import Any, Literal
 
 import keras
 
+from tfzoo.core import checks
 from tfzoo.core.cards import Card
 from tfzoo.core.errors import UserError
 from tfzoo.core.foreign import HIDDEN_ACT, HuggingFace, Part
@@ -70,30 +71,13 @@ class BertConfig:
     tied_output: bool = True
 
     def __post_init__(self) -> None:
-        sizes = "vocab_size num_heads width feed_forward_dim max_length num_segments num_labels"
-        for name in sizes.split():
-            if getattr(self, name) < 1:
-                raise UserError(
-                    f"{name} must be at least 1. Received: {name}={getattr(self, name)}."
-                )
-        for name in ("num_layers", "initializer_range"):
-            if getattr(self, name) < 0:
-                raise UserError(f"{name} must not be negative. Received: {getattr(self, name)}.")
-        if self.norm_epsilon <= 0:
-            raise UserError(f"norm_epsilon must be above 0. Received: {self.norm_epsilon}.")
-        if self.width % self.num_heads:
-            raise UserError(
-                f"num_heads must divide width. Received: num_heads={self.num_heads}, "
-                f"width={self.width}."
-            )
-        for name in ("dropout", "attention_dropout", "head_dropout"):
-            if not 0 <= getattr(self, name) < 1:
-                raise UserError(f"{name} must be in [0, 1). Received: {getattr(self, name)}.")
-        if self.activation not in ACTIVATIONS:
-            raise UserError(
-                f"activation must be one of {', '.join(ACTIVATIONS)}. "
-                f"Received: activation={self.activation!r}."
-            )
+        checks.at_least(self, 1, "vocab_size", "num_heads", "width", "feed_forward_dim")
+        checks.at_least(self, 1, "max_length", "num_segments", "num_labels")
+        checks.at_least(self, 0, "num_layers", "initializer_range")
+        checks.above(self, 0, "norm_epsilon")
+        checks.dropout_rates(self, "dropout", "attention_dropout", "head_dropout")
+        checks.one_of(self, ACTIVATIONS, "activation")
+        checks.divides(self, "num_heads", "width")
         if self.head in POOLED_HEADS and not self.pooler:
             raise UserError(f"head={self.head} reads the pooled output: it needs pooler=true.")
 
