@@ -7,7 +7,6 @@ import pytest
 from tfzoo.core import checks
 from tfzoo.core.errors import UserError
 
-
 NAN = float("nan")
 
 
