@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
@@ -25,3 +26,12 @@ def shared_data():
         return path
 
     return item
+
+
+@pytest.fixture(scope="module", autouse=True)
+def xla_comes_back():
+    """A Session switches XLA off in its whole process, as TensorFlow Serving does."""
+    yield
+    c_api = sys.modules.get("tfzoo.export.c_api")
+    for library in c_api.loaded() if c_api else ():
+        library.allow_xla(True)

@@ -11,15 +11,7 @@ import numpy as np
 import pytest
 
 from tfzoo.core.errors import UserError
-from tfzoo.export import c_api
 from tfzoo.export.session import Session, TensorFlowError, TensorSpec
-
-
-@pytest.fixture(scope="module", autouse=True)
-def xla_comes_back():
-    """Other tests of this process compile with XLA, which a Session switches off."""
-    yield
-    c_api.library().allow_xla(True)
 
 
 @pytest.fixture(scope="module")

@@ -110,3 +110,13 @@ def test_a_row_that_may_attend_to_nothing_is_finite(setting):
     layer, x, _ = setting
     output = layer(x, mask_bqk=masks.padding(np.zeros((2, 5), "int32")))
     assert np.isfinite(keras.ops.convert_to_numpy(output)).all()
+
+
+def test_softmax_is_taken_in_float32_under_float16(monkeypatch, setting):
+    seen = []
+    softmax = keras.ops.softmax
+    monkeypatch.setattr(
+        "tfzoo.layers.attention.ops.softmax", lambda x: seen.append(x.dtype) or softmax(x)
+    )
+    MultiHeadAttention(2, 4, dtype="mixed_float16")(setting[1])
+    assert seen == ["float32"]

@@ -57,3 +57,20 @@ def test_a_block_is_rebuilt_from_its_recorded_arguments():
     again = Block.from_config(config)
     assert isinstance(again, keras.layers.Layer)
     assert (again.num_heads, again.norm_first, again.name) == (2, True, "b")
+
+
+def test_dropout_stands_behind_every_sublayer():
+    block = built(cross=True)
+    block.dropout = lambda y_btd, training=None: y_btd * 0
+    norms = (block.attention_norm, block.cross_attention_norm, block.feed_forward_norm)
+    expected = X
+    for norm in norms:  # nothing but the residuals is left
+        expected = norm(expected)
+    near(block(X, encoder_bkd=X[:, ::-1]), expected, 1e-6)
+
+
+def test_settings_reach_the_parts():
+    block = built(dropout=0.2, attention_dropout=0.3, norm_epsilon=1e-3)
+    assert block.dropout.rate == 0.2
+    assert block.attention.attention_dropout.rate == 0.3
+    assert {block.attention_norm.epsilon, block.feed_forward_norm.epsilon} == {1e-3}

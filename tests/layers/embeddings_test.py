@@ -34,6 +34,15 @@ def test_one_adam_step_squares_the_summed_gradient():
     near(velocity[2], 0.001 * 4.0**2, 1e-7)  # 0.008 where the two rows are squared apart
 
 
+def test_a_row_met_thousands_of_times_gets_its_whole_gradient_in_16_bits():
+    layer = TokenEmbedding(2, 2, dtype="mixed_bfloat16")
+    layer.build(None)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(tf.cast(layer(np.zeros((16, 512), "int32")), "float32") * 0.01)
+    gradient = tape.gradient(loss, layer.embeddings_vd.value)
+    near(gradient[0] / (16 * 512 * 0.01), 1.0, 0.01)
+
+
 def test_reverse_scores_against_the_whole_table_in_float32():
     layer = TokenEmbedding(5, 2, output_bias=True, dtype="mixed_bfloat16")
     layer.build(None)

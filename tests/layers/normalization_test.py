@@ -20,3 +20,8 @@ def test_it_is_the_formula():
 def test_it_computes_in_float32_under_float16():
     x = np.full((1, 4), 300.0, "float16")  # the sum of squares overflows float16
     assert np.isfinite(np.asarray(LayerNorm(dtype="mixed_float16")(x))).all()
+
+
+def test_epsilon_is_added_to_the_variance_and_not_to_its_root():
+    x = np.array([[-0.001, 0.001]], "float32")  # variance 1e-6
+    near(LayerNorm(1e-2)(x), x / np.sqrt(1e-6 + 1e-2), 1e-6)

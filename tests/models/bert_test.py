@@ -9,6 +9,7 @@ import pytest
 import tfzoo
 from tfzoo.models import bert
 from tfzoo.tasks import folder
+from tfzoo.testing.conformance import EncoderConformance, fill, near
 from tfzoo.weights import hugging_face_config, strict
 
 TOLERANCE = 1e-5
@@ -240,3 +241,60 @@ def test_defaults_are_those_of_transformers():
     assert {key: written[key] for key in defaults} == defaults
     read = hugging_face_config.fields({"model_type": "bert"}, bert.HUGGING_FACE, "config.json")
     assert bert.BertConfig(**read) == bert.BertConfig()
+
+
+class TestBert(EncoderConformance):
+    name = "bert"
+    fields = {**SMALL, "vocab_size": 50, "num_layers": 2, "max_length": 20}
+    counts = {"base": 109_482_240, "large": 335_141_888}
+
+
+INPUTS = {
+    "token_ids": np.array([[2, 7, 9, 3]]),
+    "segment_ids": np.array([[0, 0, 1, 1]]),
+    "padding_mask": np.array([[1, 1, 1, 1]]),
+}
+
+
+@pytest.mark.parametrize(
+    ("rate", "more"),
+    [
+        ("dropout", {"num_layers": 0}),
+        ("dropout", {"num_layers": 1}),
+        ("attention_dropout", {"num_layers": 1}),
+        ("head_dropout", {"num_layers": 0, "head": "classification"}),
+        ("head_dropout", {"num_layers": 0, "head": "token_classification"}),
+    ],
+)
+def test_every_dropout_acts_in_training_and_only_there(rate, more):
+    rates = {"dropout": 0.0, "attention_dropout": 0.0, "head_dropout": 0.0, rate: 0.5}
+    model = tfzoo.build("bert", **{**SMALL, **rates, **more})
+    fill(model)
+    name = next(iter(model.output))
+    still, again = model(INPUTS)[name], model(INPUTS, training=False)[name]
+    near(again, still, 0)
+    assert np.abs(model(INPUTS, training=True)[name] - still).max() > 1e-3
+
+
+def test_sizes_reach_the_blocks():
+    model = tfzoo.build("bert", **SMALL, norm_epsilon=1e-3, initializer_range=1e-4)
+    block = model.get_layer("block_0")
+    assert {block.attention_norm.epsilon, block.feed_forward_norm.epsilon} == {1e-3}
+    kernels = [w for w in block.weights if w.path.endswith("kernel")]
+    assert all(np.abs(w).max() < 1e-3 for w in kernels)
+
+
+def test_the_pooler_reads_the_first_token():
+    model = tfzoo.build("bert", **SMALL)
+    fill(model)
+    outputs, dense = model(INPUTS), model.get_layer("pooler")
+    near(outputs["pooled"], dense(outputs["sequence"][:, 0]), 1e-6)
+
+
+def test_the_first_column_of_a_span_is_its_start():
+    model = tfzoo.build("bert", **SMALL, head="question_answering")
+    fill(model)
+    outputs = model(INPUTS)
+    spans = model.get_layer("span")(model.features()(INPUTS)["sequence"])
+    near(outputs["start_logits"], spans[:, :, 0], 1e-6)
+    near(outputs["end_logits"], spans[:, :, 1], 1e-6)

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import keras
 import numpy as np
 
 import tfzoo
@@ -38,3 +39,14 @@ def test_a_model_file_loads_in_a_fresh_process(tmp_path):
     )
     found = [float(x) for x in output.stdout.split()]
     np.testing.assert_allclose(found, np.ravel(model(inputs)["logits"]), atol=1e-6)
+
+
+def test_a_model_is_reloaded_under_the_precision_it_was_drawn_with(tmp_path):
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        tfzoo.build("bert", **TINY).save(tmp_path / "x.keras")
+    finally:
+        keras.config.set_dtype_policy("float32")
+    again = keras.models.load_model(tmp_path / "x.keras")
+    assert again.get_layer("block_0").compute_dtype == "bfloat16"
+    assert keras.config.dtype_policy().name == "float32"

@@ -50,7 +50,7 @@ class TrainChoice:
         duration: How long, such as "2 epochs" or "1000 steps".
         batch_size: Rows in one optimizer step, over all replicas.
         learning_rate: Peak of the schedule.
-        warmup: How long the rate rises from 0, such as "10%" or "100 steps".
+        warmup: How long the rate rises, such as "10%" or "100 steps".
         schedule: What it does then: fall to 0 in a line, or stay.
         weight_decay: Decoupled decay of kernels and embeddings; norms and biases have none.
         clip_norm: Global gradient norm above which gradients are scaled down. None means never.

@@ -218,6 +218,11 @@ _loading = threading.Lock()
 _loaded: dict[pathlib.Path, Library] = {}
 
 
+def loaded() -> list[Library]:
+    """The libraries that this process has loaded: none, or one."""
+    return list(_loaded.values())
+
+
 def library(folder: str | os.PathLike[str] | None = None) -> Library:
     """Returns TensorFlow's C API, loaded once per process.
 

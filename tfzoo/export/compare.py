@@ -98,7 +98,9 @@ class Agreement:
 
 
 def agreement(got: Sequence[Row], wanted: Sequence[Row]) -> Agreement:
-    """Measures the agreement of one float output of all rows, the logits where there are any.
+    """Measures the agreement of the logits of all rows, or else of the largest float output.
+
+    Of several logits (question answering, pretraining) the ones that agree least count.
 
     Raises:
         Mismatch: for an answer that is not finite or has another type or shape.
@@ -110,7 +112,12 @@ def agreement(got: Sequence[Row], wanted: Sequence[Row]) -> Agreement:
             if truth[name].dtype.kind == "f":
                 _require_finite(name, value[name], truth[name])
     names = [name for name, truth in wanted[0].items() if truth.dtype.kind == "f"]
-    key = "logits" if "logits" in names else max(names, key=lambda n: wanted[0][n].ndim)
+    largest = max(names, key=lambda n: wanted[0][n].ndim)
+    keys = [name for name in names if name.endswith("logits")] or [largest]
+    return min((_agreement(key, got, wanted) for key in keys), key=lambda found: found.explained)
+
+
+def _agreement(key: str, got: Sequence[Row], wanted: Sequence[Row]) -> Agreement:
     values, truths = (_vectors(rows, key) for rows in (got, wanted))
     error = ((values - truths) ** 2).sum()
     variation = ((truths - truths.mean(0)) ** 2).sum()

@@ -50,7 +50,7 @@ class TokenEmbedding(keras.layers.Layer):
         )
         if self.output_bias:
             self.bias_v = self.add_weight(
-                name="output_bias", shape=(self.vocab_size,), initializer="zeros"
+                name="output_bias", shape=(self.vocab_size,), initializer="zeros", autocast=False
             )
 
     def call(self, inputs: Any, reverse: bool = False) -> Any:
@@ -62,7 +62,7 @@ class TokenEmbedding(keras.layers.Layer):
         x_nd = ops.reshape(x_btd, (-1, self.width))
         logits_nv = ops.cast(ops.matmul(x_nd, ops.transpose(table_vd)), "float32")
         if self.output_bias:
-            logits_nv = ops.add(logits_nv, ops.cast(self.bias_v, "float32"))
+            logits_nv = ops.add(logits_nv, self.bias_v)
         return ops.reshape(logits_nv, (batch, length, self.vocab_size))
 
 
@@ -75,9 +75,13 @@ def lookup(table_vd: Any, ids: Any) -> Any:
 
     @ops.custom_gradient
     def take(table_vd: Any) -> Any:
-        def gradient(*upstream: Any, **_: Any) -> Any:
-            upstream_nd = ops.reshape(upstream[0], (-1, width))
-            return ops.segment_sum(upstream_nd, ops.reshape(ids, (-1,)), num_segments=num_rows)
+        def gradient(*arguments: Any, upstream: Any = None) -> Any:
+            # Keras' PyTorch backend passes it by name. Summed in float32: in 16 bits a row met
+            # thousands of times stops growing as soon as what is added is below its last digit.
+            upstream = arguments[0] if upstream is None else upstream
+            upstream_nd = ops.cast(ops.reshape(upstream, (-1, width)), "float32")
+            total_vd = ops.segment_sum(upstream_nd, ops.reshape(ids, (-1,)), num_segments=num_rows)
+            return ops.cast(total_vd, table_vd.dtype)
 
         return ops.take(table_vd, ids, axis=0), gradient
 

@@ -24,8 +24,9 @@ class LayerNorm(keras.layers.Layer):
         self.epsilon = epsilon
 
     def build(self, shape: Any) -> None:
-        self.gamma = self.add_weight(name="gamma", shape=(shape[-1],), initializer="ones")
-        self.beta = self.add_weight(name="beta", shape=(shape[-1],), initializer="zeros")
+        one = {"shape": (shape[-1],), "autocast": False}  # float32, as all that is computed here
+        self.gamma = self.add_weight(name="gamma", initializer="ones", **one)
+        self.beta = self.add_weight(name="beta", initializer="zeros", **one)
 
     def call(self, x: Any) -> Any:
         x_float = ops.cast(x, "float32")

@@ -45,3 +45,6 @@ class LearnedPositions(keras.layers.Layer):
             )
         table_td = ops.convert_to_tensor(self.embeddings_td)
         return ops.expand_dims(table_td[start : start + ops.shape(x_btd)[1]], 0)
+
+    def compute_output_shape(self, shape: Any, *_: Any) -> Any:
+        return (1, *shape[1:])

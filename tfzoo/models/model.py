@@ -13,10 +13,12 @@ class Drawing:
     Attributes:
         features: Keras tensors below the head, by output name.
         blocks: For each block, in order: the layer, the tensor and the mask it was called on.
+        policy: Keras' precision policy under which it was drawn.
     """
 
     features: dict[str, Any]
     blocks: tuple[tuple[keras.layers.Layer, Any, Any], ...]
+    policy: str = dataclasses.field(default_factory=lambda: keras.config.dtype_policy().name)
 
 
 class Model(keras.Model):
@@ -34,11 +36,20 @@ class Model(keras.Model):
     config_class: ClassVar[type]
 
     def get_config(self) -> dict[str, Any]:
-        return {"name": self.name, "config": dataclasses.asdict(self.config)}
+        return {
+            "name": self.name,
+            "config": dataclasses.asdict(self.config),
+            "policy": self.drawing.policy,
+        }
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "Model":
-        return cls(cls.config_class(**config["config"]), name=config["name"])
+        before = keras.config.dtype_policy()
+        keras.config.set_dtype_policy(config["policy"])
+        try:
+            return cls(cls.config_class(**config["config"]), name=config["name"])
+        finally:
+            keras.config.set_dtype_policy(before)
 
     def features(self) -> keras.Model:
         """A Keras model on the same weights that stops below the head: `sequence`, `pooled`."""

@@ -6,6 +6,7 @@ corpus has `labels`, `texts()`, `model_fields()`, `task(model, tokenizer, data)`
 `tfzoo.tasks.classification` shows them.
 """
 
+import hashlib
 import importlib
 import os
 import time
@@ -105,7 +106,13 @@ class _Run:
         self.task, self.loop = task, loop
         self.best_by = _figure(choice.best_by, task.figures)
         self.facts = {**counts, "labels": list(corpus.labels)}
-        work.begin({**self.facts, "fingerprint": corpus.fingerprint()})
+        work.begin(
+            {
+                **self.facts,
+                "fingerprint": corpus.fingerprint(),
+                "tokenizer": _digest(task.tokenizer.vocabulary),
+            }
+        )
         self.checkpoints = Checkpoints(work.checkpoints, loop, choice.keep_checkpoints)
         self.step = self.checkpoints.restore()
         self.batches = loop.distribute(
@@ -213,3 +220,7 @@ def _task_module(name: str) -> Any:
             f"Received: task={name}."
         )
     return module
+
+
+def _digest(entries: Sequence[str]) -> str:
+    return hashlib.sha256("\0".join(entries).encode("utf-8", "surrogatepass")).hexdigest()

@@ -40,6 +40,14 @@ _PATTERN = set("*?[]\\")
 _PACKAGES = ("tensorflow", "tensorflow-text", "keras", "numpy", "scikit-learn")
 
 
+# What a run cannot go on without, and how it is called when it is no longer there.
+_FIXED = {
+    "fingerprint": "The data files have",
+    "labels": "The labels and their order have",
+    "tokenizer": "The tokenizer's entries have",
+}
+
+
 class Workdir:
     """A run's folder, held by this process alone.
 
@@ -83,18 +91,19 @@ class Workdir:
         """Writes what the run is, before its first step, and notes that it was started.
 
         Args:
-            data: What the data are, with a `fingerprint`.
+            data: What the data are: `fingerprint`, `labels`, `tokenizer` and whatever else.
 
         Raises:
-            UserError: when the run was begun with other data.
+            UserError: when the run was begun with other data, labels or another vocabulary.
         """
         known = self.path / "data.json"
         before = json_file.read_object(known) if known.exists() else data
-        if before.get("fingerprint") != data["fingerprint"]:
-            raise UserError(
-                f"The data files have changed since the run in {self.path} was begun. Restore "
-                "them, or choose another workdir."
-            )
+        for key, what in _FIXED.items():
+            if before.get(key) != data.get(key):
+                raise UserError(
+                    f"{what} changed since the run in {self.path} was begun. Restore them, or "
+                    "choose another workdir."
+                )
         # What a kill in the middle of `folder_aside` leaves; nobody else is writing here.
         for stale in (*self.path.glob(".model.*"), *self.path.glob(".tokenizer.*")):
             shutil.rmtree(stale)
