@@ -34,3 +34,12 @@ def test_pairs_are_read_from_their_column(run, models, tmp_path):
     code, out, err = run("evaluate", models / "pairs", f"--data={path}", "--json")
     assert code == 0, err
     assert json.loads(out)["classes"]["x"]["rows"] == 1
+
+
+def test_a_folder_that_cannot_be_written_is_one_line_before_the_evaluation(run, models, tmp_path):
+    taken, data = tmp_path / "taken", tmp_path / "data.tsv"
+    taken.write_text("")
+    data.write_text("text\tlabel\na b\tx\n")
+    code, out, err = run("evaluate", models / "classifier", f"--data={data}", f"--out={taken}")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "taken cannot be used" in err

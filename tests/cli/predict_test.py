@@ -81,3 +81,9 @@ def test_a_line_that_is_no_text_is_refused_by_number(content, pairs, match):
 
 def test_a_tab_in_a_single_text_stays():
     assert predict.lines(b"a\tb\r\nc", "here", False) == (["a\tb", "c"], None)
+
+
+def test_texts_may_stand_behind_options(run, models):
+    code, out, err = run("predict", models / "classifier", "--json", "a b")
+    assert (code, err) == (0, "")
+    assert json.loads(out)["text"] == "a b"

@@ -63,6 +63,7 @@ def test_a_wrong_key_or_type_is_named_by_its_path(values, message):
     [
         ({"duration": "3"}, "duration with its unit"),
         ({"duration": "10%"}, "duration must be in epochs or steps"),
+        ({"duration": "0 steps"}, "duration: It must be above 0"),
         ({"warmup": "x"}, "duration with its unit"),
         ({"batch_size": 0}, "batch_size must be at least 1"),
         ({"log_every": 0}, "log_every must be at least 1"),

@@ -66,6 +66,11 @@ def test_what_is_no_text_is_refused():
         Embedding(tiny.model(), tiny.tokenizer()).predict(["a", None])
 
 
+def test_a_single_string_is_not_taken_for_a_list_of_letters():
+    with pytest.raises(UserError, match="put one text into a list"):
+        Embedding(tiny.model(), tiny.tokenizer()).predict("a b")
+
+
 def test_no_texts_give_no_answers():
     assert Embedding(tiny.model(), tiny.tokenizer()).predict([]) == {}
 

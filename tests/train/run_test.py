@@ -264,3 +264,48 @@ def test_a_model_learns_real_text(shared_data, tmp_path):
     summary = run(read(path), tmp_path / "run")
     assert len(tables.read(source, tables.Columns("document"))) == 10_000
     assert summary["accuracy"] > 0.65
+
+
+def test_the_choices_reach_optimizer_schedule_and_loop(tmp_path, monkeypatch):
+    class Seen(Exception):
+        pass
+
+    def loop(task, optimizer, strategy, clip_norm, jit):
+        raise Seen(optimizer.weight_decay, optimizer._learning_rate.shape, clip_norm, jit)
+
+    monkeypatch.setattr("tfzoo.train.run.Loop", loop)
+    train = {"weight_decay": 0.25, "schedule": "constant", "clip_norm": 0.5, "jit": True}
+    with pytest.raises(Seen) as seen:
+        run(tiny.make(tmp_path, **train), tmp_path / "run")
+    assert seen.value.args == (0.25, "constant", 0.5, True)
+
+
+def test_the_seed_decides_the_initial_weights(tmp_path, monkeypatch):
+    class Seen(Exception):
+        pass
+
+    def loop(task, *_):
+        raise Seen(np.asarray(task.model.weights[0]))
+
+    monkeypatch.setattr("tfzoo.train.run.Loop", loop)
+
+    def first_weights(seed):
+        experiment = dataclasses.replace(tiny.make(tmp_path), seed=seed)
+        with pytest.raises(Seen) as seen:
+            run(experiment, tmp_path / f"run{seed}")
+        return seen.value.args[0]
+
+    one, other = first_weights(1), first_weights(2)
+    np.testing.assert_array_equal(one, first_weights(1))
+    assert np.abs(one - other).max() > 1e-3
+
+
+def test_a_point_has_the_rate_of_its_own_step(finished):
+    experiment, workdir, _ = finished
+    total, peak = 15, experiment.train.learning_rate
+    warmup = 2  # 10 % of 15 steps, rounded up
+    for point in tiny.points(workdir):
+        if "learning_rate" in point:
+            step = point["step"] - 1
+            factor = min((step + 1) / warmup, (total - step) / (total - warmup), 1.0)
+            assert point["learning_rate"] == pytest.approx(peak * factor, rel=1e-6)

@@ -73,3 +73,8 @@ def test_a_model_that_cannot_be_had_is_one_line(tmp_path, model, message):
     with pytest.raises(UserError, match=message) as error:
         start(tmp_path, **model)
     assert "\n" not in str(error.value)
+
+
+def test_a_field_that_the_task_decides_on_is_refused(tmp_path):
+    with pytest.raises(UserError, match=r"decide on model\.fields\.num_labels"):
+        start(tmp_path, fields={**tiny.FIELDS, "num_labels": 7})

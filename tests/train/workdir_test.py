@@ -98,4 +98,35 @@ def test_a_finished_run_has_a_summary(tmp_path, experiment):
     with Workdir(tmp_path / "run", experiment) as work:
         assert work.summary() is None
         work.finish({"steps": 3})
-        assert work.summary() == {"steps": 3}
+        assert work.summary() == {"steps": 3, "model": str(work.model)}
+
+
+def test_a_start_that_came_to_no_step_does_not_lock_the_folder(tmp_path, experiment):
+    run = tmp_path / "run"
+    with Workdir(run, experiment) as work:
+        work.tokenizer.mkdir()  # killed, or refused, after the vocabulary was trained
+    with Workdir(run, experiment) as work:
+        assert not work.tokenizer.exists()
+
+
+@pytest.mark.parametrize(
+    ("key", "message"), [("labels", "labels and their order"), ("tokenizer", "tokenizer's entries")]
+)
+def test_other_labels_or_another_vocabulary_are_refused(tmp_path, experiment, key, message):
+    begin(tmp_path / "run", experiment, {**DATA, key: "before"})
+    with pytest.raises(UserError, match=message):
+        begin(tmp_path / "run", experiment, {**DATA, key: "now"})
+
+
+def test_the_working_directory_itself_is_refused(experiment):
+    with pytest.raises(UserError, match="a folder of its own"):
+        Workdir("", experiment)
+
+
+def test_a_moved_run_names_its_model_where_it_is_now(tmp_path, experiment):
+    with Workdir(tmp_path / "old", experiment) as work:
+        work.begin(DATA)
+        work.finish({"model": str(work.model)})
+    (tmp_path / "old").rename(tmp_path / "new")
+    with Workdir(tmp_path / "new", experiment) as work:
+        assert work.summary()["model"] == str(tmp_path / "new" / "model")

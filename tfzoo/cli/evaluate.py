@@ -31,6 +31,9 @@ def run(options: argparse.Namespace) -> None:
     from tfzoo.data import tables
     from tfzoo.tasks import folder
 
+    out = None if options.out is None else pathlib.Path(options.out).expanduser()
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)  # now, not after the evaluation
     task = folder.load(options.model).task
     if not hasattr(task, "evaluate"):
         raise UserError(
@@ -39,8 +42,8 @@ def run(options: argparse.Namespace) -> None:
         )
     table = tables.read(options.data, columns.columns(options, task.pairs))
     report = task.evaluate(table, options.batch_size, progress=sys.stderr.isatty())
-    if options.out is not None:
-        report.write(pathlib.Path(options.out))
+    if out is not None:
+        report.write(out)
     if options.json:
         print(json.dumps(dataclasses.asdict(report)))
         return

@@ -39,6 +39,9 @@ def console() -> None:
         sys.stdout.flush()
     except BrokenPipeError:
         _forget_output()
+    except OSError as error:
+        _forget_output()
+        code = _complain(f"The output cannot be written: {error.strerror}.", 2)
     sys.exit(code)
 
 
@@ -55,8 +58,9 @@ def main(arguments: Sequence[str]) -> int:
     except BrokenPipeError:  # the reader of our output has seen enough: `tfzoo list | head -1`
         _forget_output()
         return 0
-    except PermissionError as error:
-        return _complain(f"{error.filename} cannot be used: {error.strerror}.", 2)
+    except OSError as error:  # a full disk, a folder where a file is expected, no permission
+        what = error.filename or "The output"
+        return _complain(f"{what} cannot be used: {error.strerror or error}.", 2)
     except Exception as error:
         from tfzoo.export.report import VerificationError
 

@@ -32,7 +32,11 @@ class Parser(argparse.ArgumentParser):
         Raises:
             UserError: for anything unknown, missing or malformed.
         """
-        options, unknown = self.parse_known_args(arguments)
+        # Intermixed: texts may stand behind options. It cannot hand on what belongs to another
+        # parser, so a command that does (`bench`) is parsed in the plain way.
+        hands_on = any(action.nargs == argparse.REMAINDER for action in self._actions)
+        parse = self.parse_known_args if hands_on else self.parse_known_intermixed_args
+        options, unknown = parse(arguments)
         if unknown:
             name = unknown[0].partition("=")[0]
             if name.startswith("--"):

@@ -107,7 +107,7 @@ def lines(content: bytes, where: str, is_pairs: bool) -> tuple[list[str], list[s
 
 def _content(path: pathlib.Path) -> bytes:
     try:
-        return path.read_bytes()
+        return path.expanduser().read_bytes()
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}.") from None
 

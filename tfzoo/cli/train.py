@@ -6,6 +6,7 @@ last one) and logs/ (tensorboard --logdir=WORKDIR/logs).
 
 import argparse
 import pathlib
+import shlex
 from typing import TYPE_CHECKING
 
 from tfzoo.cli import screen
@@ -66,4 +67,5 @@ def run(options: argparse.Namespace) -> None:
     print(screen.table([("step", summary["best_step"]), *scores.items()]))
     print(f"\nModel:       {summary['model']}")
     print(f"Evaluation:  {pathlib.Path(options.workdir) / 'evaluation.json'}")
-    print(f"Curves:      tensorboard --logdir={pathlib.Path(options.workdir) / 'logs'}")
+    logs = shlex.quote(str(pathlib.Path(options.workdir) / "logs"))
+    print(f"Curves:      tensorboard --logdir={logs}")

@@ -33,7 +33,8 @@ def read_yaml(path: str | pathlib.Path) -> dict[str, Any]:
         ConfigError: when the file is missing, is not UTF-8, not YAML, or not a mapping.
     """
     try:
-        values = yaml.safe_load(pathlib.Path(path).read_text(encoding="utf-8"))
+        text = pathlib.Path(path).expanduser().read_text(encoding="utf-8")
+        values = yaml.safe_load(text)
     except FileNotFoundError:
         raise ConfigError(f"No such config file. Received: {path}.") from None
     except UnicodeDecodeError as error:
@@ -150,7 +151,14 @@ def _coerce_any(hints: list[Any], value: Any, path: str) -> Any:
             return _coerce(hint, value, path)
         except ConfigError:
             continue
-    return _coerce(hints[-1], value, path)
+    try:
+        return _coerce(hints[-1], value, path)
+    except ConfigError:
+        if len(hints) == 1 or not all(isinstance(hint, type) for hint in hints):
+            raise
+        names = " or ".join(hint.__name__ for hint in hints)
+        kind = type(value).__name__
+        raise ConfigError(f"`{path}` must be {names}. Received: {value!r} ({kind}).") from None
 
 
 def _scalar(hint: Any, value: Any, path: str) -> Any:

@@ -86,7 +86,9 @@ class TrainChoice:
     def __post_init__(self) -> None:
         for name in ("duration", "warmup", "evaluate_every", "checkpoint_every"):
             try:
-                Duration.parse(getattr(self, name))
+                amount = Duration.parse(getattr(self, name)).amount
+                if amount == 0 and name != "warmup":
+                    raise UserError(f"It must be above 0. Received: {getattr(self, name)!r}.")
             except UserError as error:
                 raise UserError(f"{name}: {error}") from None
         checks.at_least(self, 1, "batch_size", "log_every", "keep_checkpoints", "replicas")

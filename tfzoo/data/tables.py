@@ -141,7 +141,7 @@ def read(path: str | pathlib.Path, columns: Columns | None = None) -> Table:
             label; a value of a wrong type; a NUL byte.
     """
     columns = columns or Columns()
-    name = pathlib.Path(path)
+    name = pathlib.Path(path).expanduser()
     plain = name.with_suffix("") if name.suffix.lower() == ".gz" else name
     kind = FORMATS.get(plain.suffix.lower())
     if kind is None:

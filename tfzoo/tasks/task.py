@@ -139,14 +139,18 @@ class Task(abc.ABC):
             progress: Whether to show a progress bar.
 
         Returns:
-            The answer's arrays by name, in the order of `texts`. Axes that differ in length
-            between batches (tokens) are padded with zeros or empty strings.
+            The answer's arrays by name, in the order of `texts`; strings as UTF-8 bytes. Axes that
+            differ in length between batches (tokens) are padded with zeros or empty strings.
 
         Raises:
             UserError: when pairs are missing, superfluous, or fewer than texts.
         """
         if self.tokenizer is None:
             raise UserError("This model came without a tokenizer; call `.model` with token ids.")
+        if isinstance(texts, str) or isinstance(pairs, str):
+            raise UserError(
+                "Texts must be a list of strings: put one text into a list. Received: a string."
+            )
         if (pairs is not None) != (self.pairs and signature != "embed"):
             wanted = "two texts" if self.pairs else "one text"
             raise UserError(f"This model takes {wanted} for each input.")

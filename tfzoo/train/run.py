@@ -17,6 +17,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 import yaml
+from absl import logging
 
 from tfzoo import tasks
 from tfzoo.core import config
@@ -112,6 +113,12 @@ class _Run:
                 "fingerprint": corpus.fingerprint(),
                 "tokenizer": _digest(task.tokenizer.vocabulary),
             }
+        )
+        logging.info(
+            "%d training rows, %d evaluation rows, %d classes: %s.",
+            *counts.values(),
+            len(corpus.labels),
+            ", ".join(corpus.labels[:20]) + (", ..." if len(corpus.labels) > 20 else ""),
         )
         self.checkpoints = Checkpoints(work.checkpoints, loop, choice.keep_checkpoints)
         self.step = self.checkpoints.restore()

@@ -29,7 +29,13 @@ def build_task(experiment: Experiment, corpus: Any, trained: pathlib.Path) -> An
             data.
     """
     choice = experiment.model
-    fields = {**choice.fields, **corpus.model_fields()}
+    of_task = corpus.model_fields()
+    for name in sorted(of_task.keys() & choice.fields.keys()):
+        raise UserError(
+            f"The task and its data decide on model.fields.{name}: {of_task[name]!r}. Leave it "
+            f"out. Received: {name}={choice.fields[name]!r}."
+        )
+    fields = {**choice.fields, **of_task}
     if choice.load is None:
         tokenizer = _tokenizer(choice, corpus, trained)
         fields = {"vocab_size": tokenizer.vocab_size, **fields}
@@ -62,4 +68,4 @@ def _tokenizer(choice: ModelChoice, corpus: Any, trained: pathlib.Path) -> WordP
 
 
 def _from(path: str) -> WordPiece:
-    return WordPiece.from_folder(path.removeprefix("hf:"))
+    return WordPiece.from_folder(pathlib.Path(path.removeprefix("hf:")).expanduser())

@@ -79,6 +79,8 @@ class Workdir:
         except OSError:
             self._lock.close()
             raise UserError(f"Another process is training in {self.path}. Wait for it.") from None
+        if not (self.path / "experiment.yaml").exists() and self.tokenizer.exists():
+            shutil.rmtree(self.tokenizer)  # of a start that did not come to its first step
 
     def __enter__(self) -> "Workdir":
         return self
@@ -116,7 +118,9 @@ class Workdir:
     def summary(self) -> dict[str, Any] | None:
         """What the finished run returned, or None when it is not finished."""
         path = self.path / "summary.json"
-        return json_file.read_object(path) if path.exists() else None
+        if not path.exists():
+            return None
+        return {**json_file.read_object(path), "model": str(self.model)}  # it may have been moved
 
     def finish(self, summary: Mapping[str, Any]) -> None:
         """Notes that the run is finished."""
@@ -130,8 +134,8 @@ class Workdir:
                 f"it, which it takes for a pattern. Choose another workdir. Received: {self.path}."
             )
         known = self.path / "experiment.yaml"
-        if self.path.exists() and not self.path.is_dir():
-            raise UserError(f"workdir must be a folder. Received: {self.path}.")
+        if self.path == pathlib.Path() or (self.path.exists() and not self.path.is_dir()):
+            raise UserError(f"workdir must be a folder of its own. Received: {self.path}.")
         if known.exists():
             there, here = config.read_yaml(known), config.to_dict(self.experiment)
             for key, before, now in _differences(there, here):
@@ -141,6 +145,8 @@ class Workdir:
                 )
             return
         foreign = [name for name in _OURS if (self.path / name).exists()]
+        if foreign == ["tokenizer"] and (self.path / ".lock").exists():
+            return
         if foreign:
             raise UserError(
                 f"{self.path} is no workdir of a run, but holds what a run would write over: "
