@@ -127,3 +127,18 @@ def test_agreement_holds_only_finite_numbers():
     found = agreement(rows([[0.0, 0.0]]), rows([[0.0, 0.0]]))
     numbers = [v for v in dataclasses.astuple(found) if v is not None]
     assert np.isfinite(numbers).all()
+
+
+def test_of_several_logits_the_worst_count():
+    random = np.random.default_rng(0)
+
+    def spans(end):
+        return [
+            {"start_logits": row, "end_logits": other}
+            for row, other in zip(start, end, strict=True)
+        ]
+
+    start, end = (list(random.normal(size=(50, 8)).astype("float32")) for _ in range(2))
+    garbage = list(random.normal(size=(50, 8)).astype("float32"))
+    assert agreement(spans(end), spans(end)).explained == 1
+    assert agreement(spans(garbage), spans(end)).explained < 0.1

@@ -84,7 +84,7 @@ def test_data_that_make_no_sense_are_refused(fields, message):
     [
         ({"class_weights": "balancd"}, "Did you mean `balanced`"),
         ({"header": "maybe"}, "`maybe` is not a value of `data.header`"),
-        ({"text": 1.5}, "`data.text` must be int"),
+        ({"text": 1.5}, "`data.text` must be str or int"),
         ({"trian": "b"}, "Did you mean `train`"),
     ],
 )
