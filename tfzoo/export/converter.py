@@ -12,6 +12,8 @@ import pathlib
 import subprocess
 import sys
 
+from tfzoo.export.child import run_module
+
 # float16 halves the weights, which are widened again when the model is loaded; int8 stores them
 # in 8 bits and quantizes activations as they come (static int8 ruins encoders: cosine 0.2 to 0.7).
 PRECISIONS = ("float32", "float16", "int8")
@@ -40,25 +42,11 @@ def convert(
     Raises:
         ConversionError: with the converter's last words.
     """
-    root = str(pathlib.Path(__file__).parents[2])
-    paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(paths),
-        "TF_CPP_MIN_LOG_LEVEL": "3",
-        "CUDA_VISIBLE_DEVICES": "",
-    }
     arguments = [os.fspath(saved_model), signature, precision, os.fspath(file)]
-    command = [sys.executable, "-m", "tfzoo.export.converter", *arguments]
+    quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
     try:
-        done = subprocess.run(
-            command,
-            env=environment,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=timeout_seconds,
-            check=False,
+        done = run_module(
+            "tfzoo.export.converter", *arguments, timeout_seconds=timeout_seconds, **quiet
         )
     except subprocess.TimeoutExpired:
         raise ConversionError(f"no end of it within {timeout_seconds:.0f} s") from None

@@ -21,6 +21,7 @@ import numpy as np
 
 from tfzoo.core.errors import UserError
 from tfzoo.export import warm_up
+from tfzoo.export.child import run_module
 
 Answer = dict[str, np.ndarray] | str  # the arrays by name, or the message of an error
 
@@ -115,20 +116,8 @@ def _median_milliseconds(ask: Any, request: warm_up.Request) -> float | None:
 
 
 def _wait(folder: pathlib.Path, timeout_seconds: float) -> None:
-    root = pathlib.Path(__file__).parents[2]
-    paths = [str(root), *filter(None, [os.environ.get("PYTHONPATH")])]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
-    command = [sys.executable, "-m", "tfzoo.export.trial", str(folder)]
     try:
-        done = subprocess.run(
-            command,
-            env=environment,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=timeout_seconds,
-            check=False,
-        )
+        done = run_module("tfzoo.export.trial", str(folder), timeout_seconds=timeout_seconds)
     except subprocess.TimeoutExpired:
         raise TrialError(f"no answer within {timeout_seconds:.0f} s") from None
     if done.returncode:
