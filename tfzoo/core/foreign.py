@@ -35,6 +35,20 @@ class Part:
 
 
 @dataclasses.dataclass(frozen=True)
+class Alias:
+    """Another `model_type` that is the same architecture with other defaults, such as mT5.
+
+    Attributes:
+        class_prefix: How its classes begin, where those of the architecture begin with
+            `HuggingFace.class_prefix`.
+        defaults: The values of keys that its config.json may leave out.
+    """
+
+    class_prefix: str
+    defaults: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
 class HuggingFace:
     """How Hugging Face's transformers writes an architecture: config.json and weight names.
 
@@ -46,7 +60,8 @@ class HuggingFace:
         tokenizer: Our tokenizer, a module of `tfzoo.text`.
         prefix: What the names of the encoder's weights begin with, except in its headless class.
         heads: Our head -> its class in `architectures`, then how the foreign names of the weights
-            that only it has begin.
+            that only it has begin. A whole name that is also in `tied` counts only when they are
+            not tied.
         label_heads: The heads whose number of outputs is the number of labels.
         fields: Key -> field of our config.
         renames: Our weights <- theirs.
@@ -59,6 +74,10 @@ class HuggingFace:
         tied: Name -> the weight that it repeats when the embeddings are tied.
         untied: Name -> the weight that it is written as when they are not; it is never read.
         counters: Integer buffers that hold 0, 1, 2, ... and nothing else.
+        constants: Patterns of names of what every model of the architecture computes anew: causal
+            masks, sinusoids.
+        class_prefix: How all names in `heads` begin.
+        aliases: Other model types that are read as this one, by their `model_type`.
     """
 
     model_type: str
@@ -76,7 +95,15 @@ class HuggingFace:
     tied: Mapping[str, str] = dataclasses.field(default_factory=dict)
     untied: Mapping[str, str] = dataclasses.field(default_factory=dict)
     counters: tuple[str, ...] = ()
+    constants: tuple[str, ...] = ()
+    class_prefix: str = ""
+    aliases: Mapping[str, Alias] = dataclasses.field(default_factory=dict)
 
-    def head_weights(self, head: str) -> tuple[str, ...]:
-        """How the foreign names of the weights that only `head` has begin."""
-        return self.heads[head][1:]
+    def head_weights(self, head: str, tied: bool = True) -> tuple[str, ...]:
+        """How the foreign names of the weights that only `head` has begin.
+
+        Args:
+            head: One of `heads`.
+            tied: Whether the embeddings are tied, so that the names in `self.tied` are no weights.
+        """
+        return tuple(name for name in self.heads[head][1:] if not (tied and name in self.tied))

@@ -16,11 +16,16 @@ class Rename:
         ours: Path of our weight, such as `block_{i}/attention/qkv/kernel`.
         theirs: Names of the foreign tensors.
         transpose: Whether theirs is stored `(outputs, inputs)`, as PyTorch's Linear does.
+        interleaved: Whether theirs holds the query, key and value of one head after another, and
+            ours all queries, then all keys, then all values (BLOOM).
+        row: Whether theirs has a first axis of 1 that ours has not.
     """
 
     ours: str
     theirs: tuple[str, ...]
     transpose: bool = False
+    interleaved: bool = False
+    row: bool = False
 
     def match(self, path: str) -> tuple[str, ...] | None:
         """The foreign names for our weight at `path`, or None when this rule is not about it."""
@@ -36,6 +41,8 @@ def part_shape(rule: Rename, shape: tuple[int, ...]) -> tuple[int, ...]:
     """The shape of each foreign tensor that makes up our weight of `shape`."""
     *rows, columns = shape
     part = (*rows, columns // len(rule.theirs))
+    if rule.row:
+        part = (1, *part)
     return part[::-1] if rule.transpose else part
 
 
@@ -58,6 +65,11 @@ def dense(ours: str, *theirs: str) -> tuple[Rename, Rename]:
         Rename(f"{ours}/kernel", tuple(f"{name}.weight" for name in theirs), transpose=True),
         Rename(f"{ours}/bias", tuple(f"{name}.bias" for name in theirs)),
     )
+
+
+def table(ours: str, theirs: str) -> Rename:
+    """A table of embeddings stored as PyTorch's Embedding."""
+    return Rename(f"{ours}/embeddings", (f"{theirs}.weight",))
 
 
 def norm(ours: str, theirs: str) -> tuple[Rename, Rename]:

@@ -185,7 +185,7 @@ def _goldens_of_ids(task: Task) -> list[Golden]:
 
     random = np.random.default_rng(0)
     found = []
-    for length in (1, 2, 3, 5, 8, 13, 21, task.max_length):
+    for length in (1 + task.pairs, 2, 3, 5, 8, 13, 21, task.max_length):
         length = min(length, task.max_length)
         ids = random.integers(0, task.model.config.vocab_size, [1, length], np.int32)
         first = length - length // 2 if task.pairs else length

@@ -34,13 +34,14 @@ class MultiHeadAttention(keras.layers.Layer):
         mask_bqk: `(b | 1, q | 1, k)` boolean tensor, True where attention is allowed.
         bias_bhqk: Tensor added to the scores before the softmax, broadcastable to `(b, h, q, k)`:
             ALiBi or T5's relative positions.
-        cache: `(keys_bhke, values_bhke)` of a fixed length k. The keys and values of this call are
-            written into it at `start` before attending, and the caller masks what is not yet
-            written.
+        cache: `(keys_bhke, values_bhke)`. For self-attention of a fixed length k: the keys and
+            values of this call are written into it at `start` before attending, and the caller
+            masks what is not yet written. For cross-attention what `key_values` gave, instead of
+            `key_btd`.
         start: Position of the first query in the cache: an int, or int32 `()` or `(b,)`.
         return_weights: Whether to return the attention weights too.
-        Returns the `(b, q, d)` output; with `cache`, `(output, cache)`; with `return_weights`,
-        `(output, weights_bhqk)`.
+        Returns the `(b, q, d)` output; self-attention with `cache`, `(output, cache)`; with
+        `return_weights`, `(output, weights_bhqk)`.
     """
 
     def __init__(
@@ -89,21 +90,26 @@ class MultiHeadAttention(keras.layers.Layer):
     ) -> Any:
         if self.cross:
             (query_bhqe,) = self._heads(self.query, query_btd, 1)
-            key_bhke, value_bhke = self._heads(self.key_value, key_btd, 2)
+            key_bhke, value_bhke = self.key_values(key_btd) if cache is None else cache
         else:
             query_bhqe, key_bhke, value_bhke = self._heads(self.qkv, query_btd, 3)
-        if cache is not None:
-            key_bhke = caches.write(cache[0], key_bhke, start)
-            value_bhke = caches.write(cache[1], value_bhke, start)
+            if cache is not None:
+                key_bhke = caches.write(cache[0], key_bhke, start)
+                value_bhke = caches.write(cache[1], value_bhke, start)
 
         weights_bhqk = self._weights(query_bhqe, key_bhke, mask_bqk, bias_bhqk)
         dropped_bhqk = self.attention_dropout(weights_bhqk, training=training)
         mixed_bhqe = ops.matmul(dropped_bhqk, value_bhke)
         output_btd = self._merge(mixed_bhqe, ops.shape(query_btd))
 
-        if cache is not None:
+        if cache is not None and not self.cross:
             return output_btd, (key_bhke, value_bhke)
         return (output_btd, weights_bhqk) if return_weights else output_btd
+
+    def key_values(self, key_btd: Any) -> Any:
+        """The keys and values of cross-attention, `(b, h, k, e)` each: the same at every step."""
+        key_bhke, value_bhke = self._heads(self.key_value, key_btd, 2)
+        return key_bhke, value_bhke
 
     def _heads(self, dense: keras.layers.Dense, x_btd: Any, parts: int) -> Any:
         """Projects `(b, t, d)` and returns `parts` tensors `(b, h, t, e)`."""

@@ -7,7 +7,7 @@ from keras import ops
 
 from tfzoo.layers.attention import MultiHeadAttention
 from tfzoo.layers.feed_forward import FeedForward
-from tfzoo.layers.normalization import LayerNorm
+from tfzoo.layers.normalization import norm
 
 
 @keras.saving.register_keras_serializable("tfzoo")
@@ -25,19 +25,27 @@ class Block(keras.layers.Layer):
         norm_epsilon: Added to the variance in layer norm.
         cross: Whether a second attention, to an encoder's output, stands between the two sublayers.
         initializer_range: Standard deviation of the truncated-normal kernels.
+        head_dim: Width of each head, e. None means `d / num_heads`.
+        scale: As in `MultiHeadAttention`.
+        norm: `layer` or `rms`.
+        gated: As in `FeedForward`.
+        use_bias: Whether the projections carry a bias.
+        activation_dropout: Probability of dropping an element inside the feed-forward network.
 
     Call:
         x_btd: `(b, t, d)` tensor.
         mask_bqk: Boolean mask of the self-attention, True where allowed.
+        bias_bhqk: Tensor added to the scores of the self-attention.
         encoder_bkd: `(b, k, d)` encoder output, with `cross` only.
         encoder_mask_bqk: Boolean mask of the cross-attention.
         cache, start: As in `MultiHeadAttention`, for the self-attention.
-        return_weights: Whether to return the self-attention weights too.
+        encoder_cache: What `cross_attention.key_values` gave, instead of `encoder_bkd`.
+        return_weights: Whether to return the attention weights too.
         Returns the `(b, t, d)` output; with `cache`, `(output, cache)`; with `return_weights`,
-        `(output, weights_bhqk)`.
+        `(output, weights_bhqk)` and, with `cross`, the weights of the cross-attention third.
 
     Raises:
-        ValueError: when `num_heads` does not divide d.
+        ValueError: when `num_heads` does not divide d and `head_dim` is None.
     """
 
     def __init__(
@@ -51,6 +59,12 @@ class Block(keras.layers.Layer):
         norm_epsilon: float = 1e-12,
         cross: bool = False,
         initializer_range: float = 0.02,
+        head_dim: int | None = None,
+        scale: float | None = None,
+        norm: str = "layer",
+        gated: bool = False,
+        use_bias: bool = True,
+        activation_dropout: float = 0.0,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
@@ -62,11 +76,17 @@ class Block(keras.layers.Layer):
         self.norm_epsilon = norm_epsilon
         self.cross = cross
         self.initializer_range = initializer_range
+        self.head_dim = head_dim
+        self.scale = scale
+        self.norm = norm
+        self.gated = gated
+        self.use_bias = use_bias
+        self.activation_dropout = activation_dropout
         self.dropout = keras.layers.Dropout(dropout, dtype=self.dtype_policy, name="dropout")
 
     def build(self, x_btd_shape: Any, encoder_bkd_shape: Any = None) -> None:
         shape = x_btd_shape
-        if shape[-1] % self.num_heads:
+        if self.head_dim is None and shape[-1] % self.num_heads:
             raise ValueError(
                 f"num_heads must divide the model width. Received: num_heads={self.num_heads}, "
                 f"width={shape[-1]}."
@@ -80,6 +100,9 @@ class Block(keras.layers.Layer):
             self.feed_forward_dim,
             self.activation,
             self.initializer_range,
+            self.gated,
+            self.use_bias,
+            self.activation_dropout,
             dtype=self.dtype_policy,
             name="feed_forward",
         )
@@ -90,42 +113,50 @@ class Block(keras.layers.Layer):
         self,
         x_btd: Any,
         mask_bqk: Any = None,
+        bias_bhqk: Any = None,
         encoder_bkd: Any = None,
         encoder_mask_bqk: Any = None,
         cache: Any = None,
         start: Any = 0,
+        encoder_cache: Any = None,
         training: bool | None = None,
         return_weights: bool = False,
     ) -> Any:
-        extra = None
+        more = []  # what the attentions return beside their output
 
         def attend(y_btd: Any) -> Any:
-            nonlocal extra
             result = self.attention(
                 y_btd,
                 mask_bqk=mask_bqk,
+                bias_bhqk=bias_bhqk,
                 cache=cache,
                 start=start,
                 training=training,
                 return_weights=return_weights,
             )
-            if cache is None and not return_weights:
-                return result
-            output_btd, extra = result
-            return output_btd
+            return _first(result, more)
 
         def attend_to_encoder(y_btd: Any) -> Any:
-            return self.cross_attention(
-                y_btd, encoder_bkd, mask_bqk=encoder_mask_bqk, training=training
+            result = self.cross_attention(
+                y_btd,
+                encoder_bkd,
+                mask_bqk=encoder_mask_bqk,
+                cache=encoder_cache,
+                training=training,
+                return_weights=return_weights,
             )
+            return _first(result, more)
+
+        def feed_forward(y_btd: Any) -> Any:
+            return self.feed_forward(y_btd, training=training)
 
         x_btd = self._residual(x_btd, attend, self.attention_norm, training)
         if self.cross:
             x_btd = self._residual(x_btd, attend_to_encoder, self.cross_attention_norm, training)
-        x_btd = self._residual(x_btd, self.feed_forward, self.feed_forward_norm, training)
-        return x_btd if extra is None else (x_btd, extra)
+        x_btd = self._residual(x_btd, feed_forward, self.feed_forward_norm, training)
+        return (x_btd, *more) if more else x_btd
 
-    def _residual(self, x_btd: Any, sublayer: Any, norm: LayerNorm, training: Any) -> Any:
+    def _residual(self, x_btd: Any, sublayer: Any, norm: Any, training: Any) -> Any:
         y_btd = sublayer(norm(x_btd) if self.norm_first else x_btd)
         x_btd = ops.add(x_btd, self.dropout(y_btd, training=training))
         return x_btd if self.norm_first else norm(x_btd)
@@ -133,9 +164,11 @@ class Block(keras.layers.Layer):
     def _attention(self, name: str, shape: Any, key_shape: Any) -> MultiHeadAttention:
         layer = MultiHeadAttention(
             self.num_heads,
-            shape[-1] // self.num_heads,
+            self.head_dim or shape[-1] // self.num_heads,
             cross=name == "cross_attention",
             dropout=self.attention_dropout,
+            use_bias=self.use_bias,
+            scale=self.scale,
             initializer_range=self.initializer_range,
             dtype=self.dtype_policy,
             name=name,
@@ -143,7 +176,45 @@ class Block(keras.layers.Layer):
         layer.build(shape, key_shape)
         return layer
 
-    def _norm(self, name: str, shape: Any) -> LayerNorm:
-        layer = LayerNorm(self.norm_epsilon, dtype=self.dtype_policy, name=name)
+    def _norm(self, name: str, shape: Any) -> Any:
+        layer = norm(self.norm, self.norm_epsilon, dtype=self.dtype_policy, name=name)
         layer.build(shape)
         return layer
+
+
+def _first(result: Any, more: list[Any]) -> Any:
+    """The output of an attention; what came with it goes into `more`."""
+    if not isinstance(result, tuple):
+        return result
+    output, extra = result
+    more.append(extra)
+    return output
+
+
+def run(
+    blocks: Any, x_btd: Any, others: dict[str, Any] | list[Any], caches: Any = None, start: Any = 0
+) -> tuple[Any, Any, tuple[Any, ...]]:
+    """Sends a sequence through a pile of blocks.
+
+    Args:
+        blocks: The blocks.
+        x_btd: `(b, t, d)` tensor.
+        others: The other tensors that blocks are called with, by argument; a list has one dict for
+            each block.
+        caches: What `caches.empty` or the last step gave, for decoding step by step.
+        start: Position of the first token in the caches.
+
+    Returns:
+        The `(b, t, d)` output; the caches after this step, or None; and for each block what it was
+        called on: `(block, x_btd, others)`.
+    """
+    calls, grown = [], []
+    for i, block in enumerate(blocks):
+        arguments = others[i] if isinstance(others, list) else others
+        calls.append((block, x_btd, arguments))
+        if caches is None:
+            x_btd = block(x_btd, **arguments)
+        else:
+            x_btd, cache = block(x_btd, **arguments, **caches[i], start=start)
+            grown.append({**caches[i], "cache": cache})
+    return x_btd, tuple(grown) if caches is not None else None, tuple(calls)

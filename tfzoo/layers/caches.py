@@ -24,3 +24,28 @@ def write(cache_bhke: Any, new_bhte: Any, start: Any) -> Any:
     spread_bhke = ops.matmul(ops.expand_dims(chosen_bkt, 1), new_bhte)
     written_b1k1 = ops.expand_dims(ops.expand_dims(written_bk, 1), 3)
     return ops.where(written_b1k1, spread_bhke, cache_bhke)
+
+
+def empty(blocks: Any, batch_size: Any, length: Any, encoder_bkd: Any = None) -> Any:
+    """What cached decoding starts from, one entry for each block.
+
+    Args:
+        blocks: The decoder's blocks, built.
+        batch_size: Number of rows, b.
+        length: How many positions there is room for.
+        encoder_bkd: `(b, k, d)` output of the encoder, for blocks that attend to one.
+
+    Returns:
+        A tuple of `{"cache": (keys, values)}`, zeros `(b, h, length, e)`, for `blocks.run`; with an
+        encoder also `"encoder_cache"`, its keys and values, computed once.
+    """
+    entries = []
+    for block in blocks:
+        attention = block.attention
+        shape = (batch_size, attention.num_heads, length, attention.head_dim)
+        zeros = ops.zeros(shape, attention.compute_dtype)
+        entry: dict[str, Any] = {"cache": (zeros, zeros)}
+        if encoder_bkd is not None:
+            entry["encoder_cache"] = block.cross_attention.key_values(encoder_bkd)
+        entries.append(entry)
+    return tuple(entries)

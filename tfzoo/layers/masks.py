@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import keras
 from keras import ops
 
 # Far below any real score, yet inside the range of float16 and of int8 quantization. A row that
@@ -14,14 +15,61 @@ def padding(padding_mask_bt: Any) -> Any:
     return ops.expand_dims(ops.cast(padding_mask_bt, "bool"), 1)
 
 
-def causal(num_queries: Any, num_keys: Any, start: Any = 0) -> Any:
-    """`(1, q, k)` mask: query i stands at position `start + i` and sees keys up to itself."""
-    query_positions_q1 = ops.expand_dims(ops.arange(num_queries, dtype="int32") + start, 1)
-    key_positions_1k = ops.expand_dims(ops.arange(num_keys, dtype="int32"), 0)
-    return ops.expand_dims(ops.less_equal(key_positions_1k, query_positions_q1), 0)
+def causal(num_queries: Any, num_keys: Any, start: Any = 0, window: int | None = None) -> Any:
+    """Query i stands at position `start + i` and sees the keys up to itself.
+
+    Args:
+        num_queries: Number of queries, q.
+        num_keys: Number of keys, k; key j stands at position j.
+        start: Position of the first query: an int, or int32 `()` or `(b,)`, one for each row.
+        window: How many keys a query sees at most, its own counted (locally banded attention, Child
+            et al. 2019, https://arxiv.org/abs/1904.10509). None: all.
+
+    Returns:
+        `(1, q, k)` boolean, or `(b, q, k)` with a `start` for each row.
+    """
+    start_b11 = ops.reshape(ops.cast(start, "int32"), (-1, 1, 1))
+    queries_1q1 = ops.reshape(ops.arange(num_queries, dtype="int32"), (1, -1, 1))
+    keys_11k = ops.reshape(ops.arange(num_keys, dtype="int32"), (1, 1, -1))
+    distance_bqk = queries_1q1 + start_b11 - keys_11k
+    seen_bqk = distance_bqk >= 0
+    return seen_bqk if window is None else ops.logical_and(seen_bqk, distance_bqk < window)
 
 
 def additive(mask_bqk: Any) -> Any:
     """`(b, q, k)` boolean mask to a `(b, 1, q, k)` float32 bias: 0 where allowed, else `MASKED`."""
     blocked_bqk = ops.subtract(1.0, ops.cast(mask_bqk, "float32"))
     return ops.expand_dims(ops.multiply(blocked_bqk, MASKED), 1)
+
+
+@keras.saving.register_keras_serializable("tfzoo")
+class CausalMask(keras.layers.Layer):
+    """The mask of a decoder's self-attention, with or without caches.
+
+    A layer, and not a function, because only inside of one the length of a sequence is known while
+    Keras draws a graph.
+
+    Args:
+        window: As in `causal`.
+
+    Call:
+        x_btd: `(b, q, d)` tokens; only their shape is read.
+        padding_mask_bt: `(b, t)` with 1 on real tokens; None: all are real.
+        caches: As in `blocks.run`; None: the keys are the tokens themselves.
+        start: As in `causal`.
+        Returns a `(1 | b, q, k)` boolean tensor, True where attention is allowed.
+    """
+
+    def __init__(self, window: int | None = None, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.window = window
+
+    def call(
+        self, x_btd: Any, padding_mask_bt: Any = None, caches: Any = None, start: Any = 0
+    ) -> Any:
+        num_queries = ops.shape(x_btd)[1]
+        num_keys = ops.shape(caches[0]["cache"][0])[2] if caches else num_queries
+        mask_bqk = causal(num_queries, num_keys, start, self.window)
+        if padding_mask_bt is None:
+            return mask_bqk
+        return ops.logical_and(mask_bqk, padding(padding_mask_bt))

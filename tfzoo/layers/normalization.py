@@ -1,4 +1,4 @@
-"""Layer normalization, computed in float32 whatever the policy."""
+"""Layer and root-mean-square normalization, computed in float32 whatever the policy."""
 
 from typing import Any
 
@@ -40,3 +40,40 @@ class LayerNorm(keras.layers.Layer):
 
     def compute_output_shape(self, shape: Any) -> Any:
         return shape
+
+
+@keras.saving.register_keras_serializable("tfzoo")
+class RMSNorm(keras.layers.Layer):
+    """Divides the last axis by its root mean square, then scales it: no mean, no shift.
+
+    Source: Zhang and Sennrich 2019, https://arxiv.org/abs/1910.07467. T5 calls it layer norm.
+
+    Args:
+        epsilon: Added to the mean square.
+
+    Call:
+        x: `(..., d)` tensor. Returns a tensor of the same shape.
+    """
+
+    def __init__(self, epsilon: float = 1e-6, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.epsilon = epsilon
+
+    def build(self, shape: Any) -> None:
+        self.gamma = self.add_weight(
+            name="gamma", shape=(shape[-1],), initializer="ones", autocast=False
+        )
+
+    def call(self, x: Any) -> Any:
+        x_float = ops.cast(x, "float32")
+        mean_square = ops.mean(ops.square(x_float), axis=-1, keepdims=True)
+        unit = ops.multiply(x_float, ops.rsqrt(ops.add(mean_square, self.epsilon)))
+        return ops.cast(ops.multiply(unit, self.gamma), self.compute_dtype)
+
+    def compute_output_shape(self, shape: Any) -> Any:
+        return shape
+
+
+def norm(kind: str, epsilon: float, **kwargs: Any) -> LayerNorm | RMSNorm:
+    """The normalization of a `kind`, `layer` or `rms`."""
+    return {"layer": LayerNorm, "rms": RMSNorm}[kind](epsilon, **kwargs)

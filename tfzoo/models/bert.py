@@ -26,11 +26,11 @@ from tfzoo.core.foreign import HIDDEN_ACT, HuggingFace, Part
 from tfzoo.core.renames import Rename, dense, norm
 from tfzoo.layers import masks
 from tfzoo.layers.activations import ACTIVATIONS, activation
-from tfzoo.layers.blocks import Block
+from tfzoo.layers.blocks import Block, run
 from tfzoo.layers.embeddings import TokenEmbedding
 from tfzoo.layers.normalization import LayerNorm
 from tfzoo.layers.positions import LearnedPositions
-from tfzoo.models.model import Drawing, Model
+from tfzoo.models.model import Drawing, Model, Stack
 
 Head = Literal[
     "none",
@@ -138,9 +138,8 @@ class Bert(Model):
 
         # Blocks.
         mask_bqk = masks.padding(inputs["padding_mask"])
-        steps = []
-        for i in range(config.num_layers):
-            block = Block(
+        blocks = [
+            Block(
                 config.num_heads,
                 config.feed_forward_dim,
                 config.dropout,
@@ -150,8 +149,9 @@ class Bert(Model):
                 initializer_range=std,
                 name=f"block_{i}",
             )
-            steps.append((block, x_btd, mask_bqk))
-            x_btd = block(x_btd, mask_bqk=mask_bqk)
+            for i in range(config.num_layers)
+        ]
+        x_btd, _, calls = run(blocks, x_btd, {"mask_bqk": mask_bqk})
 
         # Outputs.
         features = {"sequence": x_btd}
@@ -160,7 +160,7 @@ class Bert(Model):
         outputs = _head(config, features, token_embedding) or features
         super().__init__(inputs, outputs, name=name)
         self.config = config
-        self.drawing = Drawing(features, tuple(steps))
+        self.drawing = Drawing(features, {"": Stack(calls, x_btd)})
 
 
 def _head(

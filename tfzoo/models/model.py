@@ -7,17 +7,32 @@ import keras
 
 
 @dataclasses.dataclass(frozen=True)
+class Stack:
+    """One pile of blocks of a model's graph.
+
+    Attributes:
+        blocks: For each block, in order: the layer, the tensor it was called on, and the other
+            tensors, by the names of its arguments.
+        output: What leaves the last block, and the norm behind it where there is one.
+    """
+
+    blocks: tuple[tuple[keras.layers.Layer, Any, dict[str, Any]], ...]
+    output: Any
+
+
+@dataclasses.dataclass(frozen=True)
 class Drawing:
     """What the graph of a model looked like while it was drawn, kept for `features` and `probe`.
 
     Attributes:
         features: Keras tensors below the head, by output name.
-        blocks: For each block, in order: the layer, the tensor and the mask it was called on.
+        stacks: The blocks, by what their names in `probe` begin with: "", or `encoder_` and
+            `decoder_`.
         policy: Keras' precision policy under which it was drawn.
     """
 
     features: dict[str, Any]
-    blocks: tuple[tuple[keras.layers.Layer, Any, Any], ...]
+    stacks: dict[str, Stack]
     policy: str = dataclasses.field(default_factory=lambda: keras.config.dtype_policy().name)
 
 
@@ -52,7 +67,10 @@ class Model(keras.Model):
             keras.config.set_dtype_policy(before)
 
     def features(self) -> keras.Model:
-        """A Keras model on the same weights that stops below the head: `sequence`, `pooled`."""
+        """A Keras model on the same weights that stops below the head: `sequence`, `pooled`.
+
+        Of an encoder-decoder also `encoder_sequence`; `sequence` is the decoder's.
+        """
         return keras.Model(self.input, dict(self.drawing.features), name=f"{self.name}_features")
 
     def probe(self) -> keras.Model:
@@ -61,14 +79,20 @@ class Model(keras.Model):
         Returns:
             A model with the outputs of this one, the features, `hidden_states_0` (the embeddings)
             to `hidden_states_n`, each `(b, t, d)`, and `attentions_0` to `attentions_{n-1}`, the
-            attention weights of each block, `(b, h, q, k)`. The numbering is transformers'.
+            attention weights of each block, `(b, h, q, k)`. Of an encoder-decoder with `encoder_`
+            or `decoder_` in front, and with `cross_attentions_i`. The numbering is transformers';
+            the last hidden state has gone through the final norm, where there is one.
         """
         seen = {**self.drawing.features, **self.output}
-        for i, (block, x_btd, mask_bqk) in enumerate(self.drawing.blocks):
-            seen[f"hidden_states_{i}"] = x_btd
-            output_btd, weights_bhqk = _Probed(block, name=f"probed_{i}")(x_btd, mask_bqk)
-            seen[f"attentions_{i}"] = weights_bhqk
-            seen[f"hidden_states_{i + 1}"] = output_btd
+        for prefix, stack in self.drawing.stacks.items():
+            for i, (block, x_btd, others) in enumerate(stack.blocks):
+                seen[f"{prefix}hidden_states_{i}"] = x_btd
+                name = f"probed_{prefix}{i}"
+                _, *weights = _Probed(block, name=name)(x_btd, **others)
+                seen[f"{prefix}attentions_{i}"] = weights[0]
+                if len(weights) > 1:
+                    seen[f"cross_attentions_{i}"] = weights[1]
+            seen[f"{prefix}hidden_states_{len(stack.blocks)}"] = stack.output
         return keras.Model(self.input, seen, name=f"{self.name}_probe")
 
 
@@ -83,5 +107,19 @@ class _Probed(keras.layers.Layer):
         super().__init__(name=name)
         self.block = block
 
-    def call(self, x_btd: Any, mask_bqk: Any) -> Any:
-        return self.block(x_btd, mask_bqk=mask_bqk, return_weights=True)
+    def call(
+        self,
+        x_btd: Any,
+        mask_bqk: Any = None,
+        bias_bhqk: Any = None,
+        encoder_bkd: Any = None,
+        encoder_mask_bqk: Any = None,
+    ) -> Any:
+        return self.block(
+            x_btd,
+            mask_bqk=mask_bqk,
+            bias_bhqk=bias_bhqk,
+            encoder_bkd=encoder_bkd,
+            encoder_mask_bqk=encoder_mask_bqk,
+            return_weights=True,
+        )

@@ -196,7 +196,7 @@ class Classification(Task):
         return {**super().options(), "labels": list(self.labels or ())}
 
     def answer(self, inputs: Tensors) -> Tensors:
-        logits_bc = self.model(inputs, training=False)["logits"]
+        logits_bc = self.run(self.model, inputs)["logits"]
         scores_bc = tf.nn.softmax(logits_bc)
         names_c = tf.constant(self.labels)
         num_rows = tf.shape(logits_bc)[0]

@@ -40,7 +40,7 @@ class Embedding(Task):
         return {**super().options(), "pooling": self.pooling, "normalize": self.normalize}
 
     def embed(self, inputs: Tensors) -> tf.Tensor:
-        sequence_btd = self.features(inputs, training=False)["sequence"]
+        sequence_btd = self.sequence(inputs)
         if self.pooling == "mean":
             return pool(sequence_btd, inputs["padding_mask"], self.normalize)
         first_bd = tf.cast(sequence_btd[:, 0], tf.float32)

@@ -30,7 +30,13 @@ from tfzoo.tasks.recipe import (
 from tfzoo.tasks.task import Task
 from tfzoo.weights import hugging_face, keras_file, sentence_transformers
 
-_TOKENIZERS = {"wordpiece": ("tfzoo.text.wordpiece", "WordPiece")}
+_TOKENIZERS = {
+    "wordpiece": ("tfzoo.text.wordpiece", "WordPiece"),
+    "byte_level_bpe": ("tfzoo.text.byte_level_bpe", "ByteLevelBPE"),
+    "gpt_bpe": ("tfzoo.text.gpt_bpe", "GptBPE"),
+    "sentencepiece": ("tfzoo.text.sentencepiece", "SentencePiece"),
+    "marian": ("tfzoo.text.marian", "Marian"),
+}
 # What a model folder may hold. A folder with anything else in it is never written over.
 _REPLACEABLE = {
     CONFIG,
@@ -43,6 +49,8 @@ _REPLACEABLE = {
     *TOKENIZER_FILES,
     "tokenizer_config.json",
     "special_tokens_map.json",
+    "added_tokens.json",
+    "generation_config.json",
 }
 
 
@@ -220,7 +228,7 @@ def _build(recipe: Recipe, max_length: int | None, overrides: dict[str, Any]) ->
     tokenizer = _tokenizer(recipe, max_length)
     if max_length is None:
         limits = [positions, options.get("max_length"), getattr(tokenizer, "max_length", None)]
-        max_length = min(limit for limit in limits if limit is not None)
+        max_length = min((limit for limit in limits if limit is not None), default=None)
     options["max_length"] = max_length
 
     model = recipe.build(**fields)

@@ -38,7 +38,7 @@ class HeadOutputs(Task):
         return {**super().options(), "labels": list(self.labels) if self.labels else None}
 
     def answer(self, inputs: Tensors) -> Tensors:
-        outputs = self.model(inputs, training=False)
+        outputs = self.run(self.model, inputs)
         answer = {"token_ids": inputs["token_ids"], **outputs}
         if self.labels is not None:
             best = tf.gather(tf.constant(self.labels), tf.argmax(outputs["logits"], -1))

@@ -29,9 +29,24 @@ from tfzoo.weights.stored import Checkpoint
 
 FORMAT = 1  # of config.json; a reader refuses a higher one
 CONFIG = "config.json"
-TOKENIZER_FILES = ("vocab.txt", "tokenizer.json")
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "vocab.txt",
+    "vocab.json",
+    "merges.txt",
+    "encoder.json",
+    "vocab.bpe",
+    "spiece.model",
+    "source.spm",
+    "target.spm",
+)
 # Head -> the task that reads it; the others answer with what the head computes.
-_TASKS = {"none": "embedding", "classification": "classification"}
+_TASKS = {
+    "none": "embedding",
+    "encoder": "embedding",
+    "classification": "classification",
+    "conditional_generation": "sequence_to_sequence",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,7 +154,8 @@ def _with_head(recipe: Recipe, head: str, new_head: bool, labels: tuple[str, ...
             f"for. For a new, untrained one pass labels=[...]. Received: head={head}."
         )
     foreign = {_foreign(layout, path): path for path in recipe.tensors}
-    choice = heads.choose(layout, foreign, head, True, new_head, where)
+    tied = bool(recipe.fields.get("tied_output", True))
+    choice = heads.choose(layout, foreign, head, True, new_head, where, tied)
     kept = strict.without(
         {n: recipe.tensors[p] for n, p in foreign.items()}, choice.left_out, where
     )
@@ -151,7 +167,7 @@ def _with_head(recipe: Recipe, head: str, new_head: bool, labels: tuple[str, ...
     return dataclasses.replace(
         recipe,
         fields=fields,
-        task=_TASKS.get(head, "head"),
+        task=_task_of(layout, head),
         options=options,
         tensors={foreign[name]: tensor for name, tensor in kept.items()},
         fresh=choice.fresh,
@@ -173,7 +189,7 @@ def read_hugging_face(
         _check_head(layout, head, new_head, labels)
     plan = hugging_face.plan(encoder, layout, head, new_head, labels and len(labels))
     head = plan.fields["head"]
-    task = _TASKS.get(head, "head")
+    task = _task_of(layout, head)
     options: dict[str, Any] = dict(pooling) if task == "embedding" else {}
     if head in layout.label_heads:
         options["labels"] = labels or plan.labels
@@ -191,12 +207,18 @@ def read_hugging_face(
     )
 
 
+def _task_of(layout: HuggingFace, head: str) -> str:
+    if head == "none" and "conditional_generation" in layout.heads:
+        return "sequence_to_sequence"
+    return _TASKS.get(head, "head")
+
+
 def _model_of_type(model_type: str, folder: pathlib.Path) -> str:
     found = {}
     for name in models.names():
         layout = getattr(models.module(name), "HUGGING_FACE", None)
         if layout is not None:
-            found[layout.model_type] = name
+            found |= dict.fromkeys((layout.model_type, *layout.aliases), name)
     if model_type not in found:
         raise UserError(
             f"{folder / CONFIG} is of an architecture that tfzoo does not have. Expected "

@@ -18,6 +18,8 @@ from tfzoo.core.errors import UserError
 
 Tensors = dict[str, tf.Tensor]
 
+_LENGTH = 512  # tokens of a text where neither model nor tokenizer has a limit
+
 
 class Task(abc.ABC):
     """A model and its tokenizer, joined.
@@ -27,7 +29,8 @@ class Task(abc.ABC):
         tokenizer: A tokenizer of `tfzoo.text`; None leaves only what starts from token ids.
         pairs: Whether an input is two texts.
         max_length: Number of tokens beyond which a text is truncated, special tokens included.
-            None means all that the model has positions for.
+            None means all that the model has positions for, or, of a model without a limit, the
+            tokenizer's own, or 512.
 
     Attributes:
         name: Name of the task, that of its module.
@@ -45,10 +48,10 @@ class Task(abc.ABC):
         self, model: Any, tokenizer: Any, pairs: bool = False, max_length: int | None = None
     ):
         positions = model.config.max_length
-        if max_length is not None and not 3 <= max_length <= positions:
+        if max_length is not None and not 3 <= max_length <= (positions or max_length):
+            limit = f"to the {positions} positions of the model" if positions else "on"
             raise UserError(
-                f"max_length must be from 3 to the {positions} positions of the model. "
-                f"Received: max_length={max_length}."
+                f"max_length must be from 3 {limit}. Received: max_length={max_length}."
             )
         if tokenizer is not None and tokenizer.vocab_size > model.config.vocab_size:
             raise UserError(
@@ -58,7 +61,7 @@ class Task(abc.ABC):
         self.model = model
         self.tokenizer = tokenizer
         self.pairs = pairs
-        self.max_length = max_length or positions
+        self.max_length = max_length or positions or getattr(tokenizer, "max_length", _LENGTH)
         self.features = model.features()
 
     @abc.abstractmethod
@@ -70,13 +73,30 @@ class Task(abc.ABC):
         return {"pairs": self.pairs, "max_length": self.max_length}
 
     def inputs(self, text: tf.Tensor, pair: tf.Tensor | None = None) -> Tensors:
-        """`(n,)` strings to the model's inputs, `(n, t)` int32 each."""
-        inputs: Tensors = self.tokenizer(text, pair, max_length=self.max_length)
-        return inputs
+        """`(n,)` strings to token_ids, segment_ids and padding_mask, `(n, t)` int32 each.
+
+        Padding is on the right. A text that has no token at all, in a family without marks around
+        texts, becomes one token, that of the padding.
+        """
+        inputs: Tensors = self.tokenizer(
+            text, pair, max_length=self.max_length, padding_side="right"
+        )
+        return inputs if self.tokenizer.frame.count(pairs=False) else _not_empty(inputs)
+
+    def run(self, model: Any, inputs: Tensors, training: bool = False) -> Tensors:
+        """What a model, the task's own or its `features`, gives for what `inputs` gave."""
+        named = {name: inputs[name.removeprefix("encoder_")] for name in model.input}
+        outputs: Tensors = model(named, training=training)
+        return outputs
 
     def embed(self, inputs: Tensors) -> tf.Tensor:
         """`(n, d)` float32: the mean over a text's real tokens, of length 1."""
-        return pool(self.features(inputs, training=False)["sequence"], inputs["padding_mask"])
+        return pool(self.sequence(inputs), inputs["padding_mask"])
+
+    def sequence(self, inputs: Tensors) -> tf.Tensor:
+        """`(n, t, d)`: the vectors of a text's tokens; of an encoder-decoder, the encoder's."""
+        features = self.run(self.features, inputs)
+        return features.get("encoder_sequence", features["sequence"])
 
     @functools.cached_property
     def signatures(self) -> dict[str, Any]:
@@ -198,6 +218,15 @@ def l2_normalize(x_bd: tf.Tensor) -> tf.Tensor:
     """Vectors divided by their Euclidean length (at least 1e-12)."""
     length_b1 = tf.sqrt(tf.reduce_sum(tf.square(x_bd), -1, keepdims=True))
     return x_bd / tf.maximum(length_b1, 1e-12)
+
+
+def _not_empty(inputs: Tensors) -> Tensors:
+    """The inputs with at least one token in every row."""
+    mask = inputs["padding_mask"]
+    wide = tf.maximum(tf.shape(mask)[1], 1) - tf.shape(mask)[1]
+    padded = {name: tf.pad(ids, [[0, 0], [0, wide]]) for name, ids in inputs.items()}
+    first = tf.ones_like(padded["padding_mask"][:, :1])
+    return {**padded, "padding_mask": tf.concat([first, padded["padding_mask"][:, 1:]], 1)}
 
 
 def _encoded(text: str) -> bytes:

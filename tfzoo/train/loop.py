@@ -123,7 +123,7 @@ class Loop:
         """The summed loss of this replica's rows, their count, and the sum's dense gradients."""
         weights = [weight.value for weight in self.weights]
         with tf.GradientTape() as tape:
-            outputs = self.task.model(inputs, training=True)
+            outputs = self.task.run(self.task.model, inputs, training=True)
             total, count = self.task.loss(targets, outputs)
         gradients = tape.gradient(total, weights)
         dense = [None if g is None else tf.convert_to_tensor(g) for g in gradients]
@@ -132,7 +132,7 @@ class Loop:
     def _forward(self, batch: Batch) -> Tensors:
         def replica_forward(batch: Batch) -> Tensors:
             inputs, targets = batch
-            kept: Tensors = self.task.kept(targets, self.task.model(inputs, training=False))
+            kept: Tensors = self.task.kept(targets, self.task.run(self.task.model, inputs))
             return kept
 
         kept = self.strategy.run(replica_forward, args=(batch,))

@@ -23,9 +23,9 @@ class Choice:
     fresh: tuple[str, ...]
 
 
-def stored(layout: HuggingFace, names: Iterable[str]) -> set[str]:
+def stored(layout: HuggingFace, names: Iterable[str], tied: bool) -> set[str]:
     """The prefixes of head weights that occur in foreign names."""
-    prefixes = {p for head in layout.heads for p in layout.head_weights(head)}
+    prefixes = {p for head in layout.heads for p in layout.head_weights(head, tied)}
     return {prefix for name in names for prefix in prefixes if name.startswith(prefix)}
 
 
@@ -36,7 +36,13 @@ def describe(prefixes: Iterable[str]) -> str:
 
 
 def choose(
-    layout: HuggingFace, names: Collection[str], head: str, asked: bool, new: bool, where: str
+    layout: HuggingFace,
+    names: Collection[str],
+    head: str,
+    asked: bool,
+    new: bool,
+    where: str,
+    tied: bool = True,
 ) -> Choice:
     """Decides over every weight of a checkpoint by its foreign name.
 
@@ -47,11 +53,12 @@ def choose(
         asked: Whether the user named it. Only then are the weights of another head left out.
         new: Whether it keeps its initial values.
         where: What to call the checkpoint in an error.
+        tied: Whether the embeddings are tied.
 
     Raises:
         UserError: when the head is not in the checkpoint and not asked for as a new one.
     """
-    present, wanted = stored(layout, names), layout.head_weights(head)
+    present, wanted = stored(layout, names, tied), layout.head_weights(head, tied)
     if not new and not set(wanted) <= present:
         raise UserError(
             f"{where} holds no weights for head={head}. For a new, untrained one pass "

@@ -56,15 +56,16 @@ def plan(
             not in the checkpoint and was not asked for as a new one.
     """
     where = str(folder / config.NAME)
-    values = config.read(folder)
+    values = config.unaliased(config.read(folder), layout)
     fields = config.fields(values, layout, where)
+    tied = bool(fields.get("tied_output", True))
     tensors = canonical(folders.read(folder), layout, str(folder))
     asked = head is not None
     if head is None:
-        head = _stored_head(values, layout, heads.stored(layout, tensors), where)
+        head = _stored_head(values, layout, heads.stored(layout, tensors, tied), where, tied)
     elif head != "none" and not new_head:
         _check_same_form(values, layout, head, where)
-    choice = heads.choose(layout, tensors, head, asked, new_head, str(folder))
+    choice = heads.choose(layout, tensors, head, asked, new_head, str(folder), tied)
     fields |= {"head": head, **choice.fields}
     labels = None
     if head in layout.label_heads and new_head:
@@ -75,7 +76,7 @@ def plan(
         if head == "classification":
             config.check_problem(values, len(labels), where)
     kept = strict.without(tensors, choice.left_out, f"{folder}, head={head}")
-    kept = _untwinned(kept, layout, bool(fields.get("tied_output", True)), str(folder))
+    kept = _untwinned(kept, layout, tied, str(folder))
     return Plan(fields, labels, kept, choice.fresh)
 
 
@@ -88,7 +89,7 @@ def canonical(tensors: Checkpoint, layout: HuggingFace, where: str) -> dict[str,
     Raises:
         UserError: when two names mean the same weight, or a counter does not count.
     """
-    of_heads = tuple(p for head in layout.heads for p in layout.head_weights(head))
+    of_heads = tuple(p for head in layout.heads for p in layout.head_weights(head, tied=False))
     headless = not any(name.startswith(layout.prefix) for name in tensors)
     renamed: dict[str, StoredTensor] = {}
     for stored, tensor in tensors.items():
@@ -97,6 +98,8 @@ def canonical(tensors: Checkpoint, layout: HuggingFace, where: str) -> dict[str,
             name = re.sub(pattern, replacement, name)
         if headless and not name.startswith(of_heads):
             name = layout.prefix + name
+        if any(re.fullmatch(pattern, name) for pattern in layout.constants):
+            continue
         if name in renamed:
             raise UserError(f"{where} holds one weight twice: {renamed[name].name} and {stored}.")
         renamed[name] = tensor
@@ -114,10 +117,10 @@ def _check_counter(tensor: StoredTensor, where: str) -> None:
 
 
 def _stored_head(
-    values: Mapping[str, Any], layout: HuggingFace, stored: set[str], where: str
+    values: Mapping[str, Any], layout: HuggingFace, stored: set[str], where: str, tied: bool
 ) -> str:
     """The head that a folder holds: the one it declares, or a larger one that its weights show."""
-    fitting = [head for head in layout.heads if set(layout.head_weights(head)) == stored]
+    fitting = [head for head in layout.heads if set(layout.head_weights(head, tied)) == stored]
     declared = _declared_head(values, layout, where)
     if declared is None:
         if len(fitting) != 1:
@@ -126,7 +129,7 @@ def _stored_head(
                 f"{', '.join(layout.heads)}. Received: {heads.describe(stored)}."
             )
         return fitting[0]
-    wanted = set(layout.head_weights(declared))
+    wanted = set(layout.head_weights(declared, tied))
     # bert-base-uncased declares BertForMaskedLM and holds all of BertForPreTraining.
     if wanted < stored and len(fitting) == 1:
         logging.info("%s declares head %s; its weights are of %s.", where, declared, fitting[0])
@@ -151,7 +154,8 @@ def _check_same_form(values: Mapping[str, Any], layout: HuggingFace, head: str, 
     declared = _declared_head(values, layout, where)
     if declared in (None, head):
         return
-    if layout.head_weights(declared) == layout.head_weights(head):
+    own = layout.head_weights(head)
+    if own and layout.head_weights(declared) == own:
         raise UserError(
             f"{where} holds head {declared}, whose weights look like those of the head asked "
             f"for. For a new, untrained one pass labels=[...]. Received: head={head}."
@@ -213,7 +217,7 @@ def _foreign_tensors(model: Any, layout: HuggingFace) -> dict[str, Any]:
         for name, twin in layout.untied.items():
             if twin in tensors:
                 tensors[name] = tensors[twin]
-    if not layout.head_weights(model.config.head):
+    if model.config.head == "none":
         # The headless class is the encoder itself, so its names have no prefix.
         tensors = {name.removeprefix(layout.prefix): value for name, value in tensors.items()}
     return tensors

@@ -62,6 +62,23 @@ def read(folder: pathlib.Path) -> dict[str, Any]:
     return values
 
 
+def unaliased(values: Mapping[str, Any], layout: HuggingFace) -> dict[str, Any]:
+    """The values of a model type that is read as another one, such as mT5, as that other one's."""
+    alias = layout.aliases.get(values["model_type"])
+    if alias is None:
+        return dict(values)
+    found = {**alias.defaults, **values, "model_type": layout.model_type}
+    classes = values.get("architectures")
+    if isinstance(classes, list):
+        found["architectures"] = [
+            layout.class_prefix + name.removeprefix(alias.class_prefix)
+            if isinstance(name, str) and name.startswith(alias.class_prefix)
+            else name
+            for name in classes
+        ]
+    return found
+
+
 def fields(values: Mapping[str, Any], layout: HuggingFace, where: str) -> dict[str, Any]:
     """The fields of our config from the values of config.json; every key is accounted for.
 
@@ -161,6 +178,7 @@ def values(
         "model_type": layout.model_type,
         "dtype": "float32",
         "pad_token_id": pad_id,
+        **{key: only[0] for key, only in layout.fixed.items() if only and len(only) == 1},
     }
     for key, field in layout.fields.items():
         value = getattr(config, field)

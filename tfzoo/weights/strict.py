@@ -21,6 +21,7 @@ class Match:
     variable: Any
     rule: Rename
     names: tuple[str, ...]
+    num_heads: int = 1
 
     @property
     def part_shape(self) -> tuple[int, ...]:
@@ -33,12 +34,13 @@ def matches(model: Any, rules: Sequence[Rename] | None) -> Iterator[Match]:
 
     Without rules the foreign names are our own paths.
     """
+    num_heads = getattr(getattr(model, "config", None), "num_heads", 1)
     for variable in model.weights:
         if rules is None:
             names: tuple[str, ...] = (variable.path,)
             yield Match(variable, Rename(variable.path, names), names)
         else:
-            yield Match(variable, *renames.find(rules, variable.path))
+            yield Match(variable, *renames.find(rules, variable.path), num_heads)
 
 
 def build(
@@ -151,11 +153,24 @@ def _join(match: Match, tensors: Checkpoint) -> Array:
     parts = [tensors[name].read() for name in match.names]
     if match.rule.transpose:
         parts = [part.T for part in parts]
-    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)
+    if match.rule.row:
+        parts = [part[0] for part in parts]
+    joined = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)
+    return _regrouped(joined, match.num_heads, 3) if match.rule.interleaved else joined
 
 
 def split(match: Match) -> list[Array]:
     """The foreign tensors of one of our weights: the inverse of what `build` joins."""
     value = np.asarray(match.variable.numpy(), np.float32)
+    if match.rule.interleaved:
+        value = _regrouped(value, 3, match.num_heads)
     parts = np.split(value, len(match.names), axis=-1) if len(match.names) > 1 else [value]
+    if match.rule.row:
+        parts = [part[np.newaxis] for part in parts]
     return [part.T for part in parts] if match.rule.transpose else parts
+
+
+def _regrouped(value: Array, outer: int, inner: int) -> Array:
+    """A last axis of `outer` groups of `inner` groups, with the two levels exchanged."""
+    grouped = value.reshape(*value.shape[:-1], outer, inner, -1)
+    return np.moveaxis(grouped, -3, -2).reshape(value.shape)

@@ -1,0 +1,287 @@
+"""GPT-2 and GPT-3: causal transformer decoders.
+
+Source: Radford et al. 2019, "Language Models are Unsupervised Multitask Learners"; Brown et al.
+2020, "Language Models are Few-Shot Learners", https://arxiv.org/abs/2005.14165. Checked against
+transformers 5.23 (modeling_gpt2.py) and, for what the published checkpoints computed, openai/gpt-2,
+commit 9b63575.
+
+    token_ids ──► token embedding ─┐                                 ┌─ · token table ─► logits
+    positions ──► position embed. ─┴─ + ─► dropout ─► Block x n ─► norm ─► sequence ─► head
+
+Easy to get wrong: layer norm stands before each sublayer (pre-norm) and once more after the last
+block; gelu is the tanh form; the published kernels are stored `(inputs, outputs)`, unlike BERT's;
+positions are counted from the first column, padding or not. GPT-3 is the same model whose odd
+blocks see only a band of keys (section 2.1: "alternating dense and locally banded sparse attention
+patterns"); the paper does not print the width of the band, so `window` is None, dense, unless set.
+"""
+
+import dataclasses
+from typing import Any, Literal
+
+import keras
+
+from tfzoo.core import checks
+from tfzoo.core.cards import Card
+from tfzoo.core.foreign import HIDDEN_ACT, HuggingFace
+from tfzoo.core.renames import Rename, dense, norm, table
+from tfzoo.layers import caches, pooling
+from tfzoo.layers.activations import ACTIVATIONS
+from tfzoo.layers.blocks import Block, run
+from tfzoo.layers.embeddings import TokenEmbedding
+from tfzoo.layers.heads import scores, spans
+from tfzoo.layers.masks import CausalMask
+from tfzoo.layers.normalization import LayerNorm
+from tfzoo.layers.positions import LearnedPositions
+from tfzoo.models.model import Drawing, Model, Stack
+
+Head = Literal["none", "causal_lm", "classification", "token_classification", "question_answering"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Gpt2Config:
+    """Sizes of a GPT-2 decoder and the head on top of it. The defaults are the 124M model.
+
+    `feed_forward_dim` of None is four times the width. `window` is how many keys the odd blocks see
+    at most (GPT-3); None means all. `scale_by_layer` divides the scores of block i by i + 1.
+    """
+
+    vocab_size: int = 50_257
+    num_layers: int = 12
+    num_heads: int = 12
+    width: int = 768
+    feed_forward_dim: int | None = None
+    max_length: int = 1024
+    activation: str = "gelu_tanh"
+    dropout: float = 0.1
+    embedding_dropout: float = 0.1
+    attention_dropout: float = 0.1
+    head_dropout: float = 0.1
+    norm_epsilon: float = 1e-5
+    initializer_range: float = 0.02
+    scale_by_layer: bool = False
+    window: int | None = None
+    head: Head = "causal_lm"
+    num_labels: int = 2
+    tied_output: bool = True
+
+    def __post_init__(self) -> None:
+        checks.at_least(self, 1, "vocab_size", "num_heads", "width", "max_length", "num_labels")
+        checks.at_least(self, 0, "num_layers", "initializer_range")
+        for field in ("feed_forward_dim", "window"):
+            if getattr(self, field) is not None:
+                checks.at_least(self, 1, field)
+        checks.above(self, 0, "norm_epsilon")
+        checks.dropout_rates(self, "dropout", "embedding_dropout", "attention_dropout")
+        checks.dropout_rates(self, "head_dropout")
+        checks.one_of(self, ACTIVATIONS, "activation")
+        checks.divides(self, "num_heads", "width")
+
+
+def _gpt3(num_layers: int, width: int, num_heads: int) -> dict[str, int]:
+    sizes = {"num_layers": num_layers, "width": width, "num_heads": num_heads}
+    return {**sizes, "max_length": 2048}
+
+
+# GPT-2: table 2 of its paper, with the heads of the released checkpoints. GPT-3: table 2.1 of its
+# paper; 1.3B is printed with 24 heads of 128, which do not multiply to 2048, so it has 16.
+VARIANTS: dict[str | None, dict[str, int]] = {
+    "small": {},
+    "medium": {"num_layers": 24, "num_heads": 16, "width": 1024},
+    "large": {"num_layers": 36, "num_heads": 20, "width": 1280},
+    "xl": {"num_layers": 48, "num_heads": 25, "width": 1600},
+    "gpt3-125m": _gpt3(12, 768, 12),
+    "gpt3-350m": _gpt3(24, 1024, 16),
+    "gpt3-760m": _gpt3(24, 1536, 16),
+    "gpt3-1.3b": _gpt3(24, 2048, 16),
+    "gpt3-2.7b": _gpt3(32, 2560, 32),
+    "gpt3-6.7b": _gpt3(32, 4096, 32),
+    "gpt3-13b": _gpt3(40, 5120, 40),
+    "gpt3-175b": _gpt3(96, 12_288, 96),
+}
+
+
+@keras.saving.register_keras_serializable("tfzoo")
+class Gpt2(Model):
+    """Maps `{"token_ids", "padding_mask"}`, each `(b, t)` int32, to a dict.
+
+    `padding_mask` is 1 on real tokens and 0 on padding. Without a head the output is `sequence`
+    `(b, t, d)`. Heads give `logits`: `(b, t, v)` of the next token for the language model, `(b, c)`
+    at the last real token for classification, `(b, t, c)` for token classification; question
+    answering gives `start_logits` and `end_logits`, `(b, t)`. Logits are float32.
+    """
+
+    config_class = Gpt2Config
+
+    def __init__(self, config: Gpt2Config, name: str = "gpt2"):
+        self.config = config
+        std = config.initializer_range
+        self.token_embedding = TokenEmbedding(
+            config.vocab_size, config.width, std, name="token_embedding"
+        )
+        self.position_embedding = LearnedPositions(
+            config.max_length, std, name="position_embedding"
+        )
+        self.embedding_dropout = keras.layers.Dropout(
+            config.embedding_dropout, name="embedding_dropout"
+        )
+        self.masks = [CausalMask(name="causal_mask")]
+        if config.window is not None:
+            self.masks.append(CausalMask(config.window, name="banded_mask"))
+        self.blocks = [_block(config, i) for i in range(config.num_layers)]
+        self.final_norm = LayerNorm(config.norm_epsilon, name="final_norm")
+        is_untied = config.head == "causal_lm" and not config.tied_output
+        self.lm_head = scores(config.vocab_size, std, "lm_head", False) if is_untied else None
+
+        inputs = {
+            key: keras.Input((None,), dtype="int32", name=key)
+            for key in ("token_ids", "padding_mask")
+        }
+        x_btd, _, calls = self._decode(**inputs)
+        features = {"sequence": x_btd}
+        outputs = self._head(x_btd, inputs["padding_mask"]) or features
+        super().__init__(inputs, outputs, name=name)
+        self.drawing = Drawing(features, {"": Stack(calls, x_btd)})
+
+    def empty_caches(self, batch_size: Any, length: Any) -> Any:
+        """The caches of no tokens yet, with room for `length`; see `tfzoo.layers.caches`."""
+        return caches.empty(self.blocks, batch_size, length)
+
+    def step(self, token_ids_bt: Any, caches: Any, start: Any = 0) -> tuple[Any, Any]:
+        """Reads `t` more tokens.
+
+        Args:
+            token_ids_bt: `(b, t)` int32, the tokens at positions `start` to `start + t`.
+            caches: What `empty_caches` or the last step gave.
+            start: Number of tokens read before: an int, or int32 `()` or `(b,)`, one for each row.
+
+        Returns:
+            `(b, t, v)` float32 logits of the token after each, and the caches.
+        """
+        x_btd, caches, _ = self._decode(token_ids_bt, caches=caches, start=start)
+        return self._logits(x_btd), caches
+
+    def _decode(
+        self, token_ids: Any, padding_mask: Any = None, caches: Any = None, start: Any = 0
+    ) -> tuple[Any, Any, Any]:
+        tokens_btd = self.token_embedding(token_ids)
+        positions_btd = self.position_embedding(tokens_btd, start=start)
+        x_btd = self.embedding_dropout(tokens_btd + positions_btd)
+        masks_bqk = [mask(x_btd, padding_mask, caches=caches, start=start) for mask in self.masks]
+        others = [{"mask_bqk": masks_bqk[i % len(masks_bqk)]} for i in range(len(self.blocks))]
+        x_btd, caches, calls = run(self.blocks, x_btd, others, caches, start)
+        return self.final_norm(x_btd), caches, calls
+
+    def _logits(self, x_btd: Any) -> Any:
+        if self.lm_head is not None:
+            return self.lm_head(x_btd)
+        return self.token_embedding(x_btd, reverse=True)
+
+    def _head(self, x_btd: Any, padding_mask_bt: Any) -> dict[str, Any]:
+        """Draws the published head called `config.head` and returns its outputs."""
+        config, std = self.config, self.config.initializer_range
+        match config.head:
+            case "causal_lm":
+                return {"logits": self._logits(x_btd)}
+            case "classification":
+                logits_btc = scores(config.num_labels, std, "score", False)(x_btd)
+                return {"logits": pooling.last(logits_btc, padding_mask_bt)}
+            case "token_classification":
+                x_btd = keras.layers.Dropout(config.head_dropout, name="head_dropout")(x_btd)
+                return {"logits": scores(config.num_labels, std, "classifier")(x_btd)}
+            case "question_answering":
+                return spans(x_btd, std)
+        return {}
+
+
+def _block(config: Gpt2Config, i: int) -> Block:
+    scale = (config.width // config.num_heads) ** -0.5
+    return Block(
+        config.num_heads,
+        config.feed_forward_dim or 4 * config.width,
+        config.dropout,
+        config.attention_dropout,
+        config.activation,
+        norm_first=True,
+        norm_epsilon=config.norm_epsilon,
+        initializer_range=config.initializer_range,
+        scale=scale / (i + 1) if config.scale_by_layer else scale,
+        name=f"block_{i}",
+    )
+
+
+# Our weights <- Hugging Face's, whose kernels are stored as ours: `Conv1D`, not `Linear`.
+def _conv1d(ours: str, theirs: str) -> tuple[Rename, Rename]:
+    return (
+        Rename(f"{ours}/kernel", (f"{theirs}.weight",)),
+        Rename(f"{ours}/bias", (f"{theirs}.bias",)),
+    )
+
+
+_LAYER = "transformer.h.{i}"
+RENAMES = (
+    table("token_embedding", "transformer.wte"),
+    table("position_embedding", "transformer.wpe"),
+    *norm("block_{i}/attention_norm", f"{_LAYER}.ln_1"),
+    *_conv1d("block_{i}/attention/qkv", f"{_LAYER}.attn.c_attn"),
+    *_conv1d("block_{i}/attention/output", f"{_LAYER}.attn.c_proj"),
+    *norm("block_{i}/feed_forward_norm", f"{_LAYER}.ln_2"),
+    *_conv1d("block_{i}/feed_forward/expand", f"{_LAYER}.mlp.c_fc"),
+    *_conv1d("block_{i}/feed_forward/contract", f"{_LAYER}.mlp.c_proj"),
+    *norm("final_norm", "transformer.ln_f"),
+    *dense("lm_head", "lm_head"),
+    *dense("score", "score"),
+    *dense("classifier", "classifier"),
+    *dense("span", "qa_outputs"),
+)
+
+HUGGING_FACE = HuggingFace(
+    model_type="gpt2",
+    tokenizer="byte_level_bpe",
+    prefix="transformer.",
+    heads={
+        "none": ("GPT2Model",),
+        "causal_lm": ("GPT2LMHeadModel", "lm_head.weight"),
+        "classification": ("GPT2ForSequenceClassification", "score."),
+        "token_classification": ("GPT2ForTokenClassification", "classifier."),
+        "question_answering": ("GPT2ForQuestionAnswering", "qa_outputs."),
+    },
+    label_heads=("classification", "token_classification"),
+    fields={
+        "vocab_size": "vocab_size",
+        "n_layer": "num_layers",
+        "n_head": "num_heads",
+        "n_embd": "width",
+        "n_inner": "feed_forward_dim",
+        "n_positions": "max_length",
+        "activation_function": "activation",
+        "resid_pdrop": "dropout",
+        "embd_pdrop": "embedding_dropout",
+        "attn_pdrop": "attention_dropout",
+        "classifier_dropout": "head_dropout",
+        "layer_norm_epsilon": "norm_epsilon",
+        "initializer_range": "initializer_range",
+        "scale_attn_by_inverse_layer_idx": "scale_by_layer",
+        "tie_word_embeddings": "tied_output",
+    },
+    renames=RENAMES,
+    values={"activation_function": HIDDEN_ACT},
+    fixed={
+        "n_ctx": None,  # what older files call n_positions besides
+        "scale_attn_weights": (True,),
+        "reorder_and_upcast_attn": None,  # the same numbers in float32
+        # Of the two-headed class alone.
+        **dict.fromkeys(
+            "summary_type summary_use_proj summary_activation summary_proj_to_labels "
+            "summary_first_dropout".split()
+        ),
+    },
+    tied={"lm_head.weight": "transformer.wte.weight"},
+    constants=(r"transformer\.h\.\d+\.attn\.(bias|masked_bias)",),  # the causal mask
+)
+
+PRETRAINED = (
+    Card("hf:openai-community/gpt2", "MIT", "small", 124_439_808, "cased"),
+    Card("hf:openai-community/gpt2-medium", "MIT", "medium", 354_823_168, "cased"),
+    Card("hf:openai-community/gpt2-large", "MIT", "large", 774_030_080, "cased"),
+    Card("hf:openai-community/gpt2-xl", "MIT", "xl", 1_557_611_200, "cased"),
+)
