@@ -8,7 +8,8 @@ from tfzoo.core.renames import Rename
 RULES = (
     *renames.dense("block_{i}/attention/qkv", "layer.{i}.q", "layer.{i}.k", "layer.{i}.v"),
     *renames.norm("norm", "LayerNorm"),
-    Rename("table/embeddings", ("words.weight",)),
+    renames.table("table", "words"),
+    Rename("output_bias", ("final_bias",), row=True),
 )
 
 
@@ -37,6 +38,7 @@ def test_norms_and_tables():
         ("block_0/attention/qkv/kernel", (4, 18), (6, 4)),
         ("block_0/attention/qkv/bias", (18,), (6,)),
         ("table/embeddings", (7, 4), (7, 4)),
+        ("output_bias", (7,), (1, 7)),
     ],
 )
 def test_a_fused_weight_is_made_of_equal_transposed_parts(path, shape, part):

@@ -4,6 +4,7 @@ import pytest
 
 from tests.weights import tiny
 from tfzoo.core.errors import UserError
+from tfzoo.models import gpt2
 from tfzoo.weights import heads
 
 LAYOUT = tiny.LAYOUT
@@ -59,3 +60,26 @@ def test_a_head_that_is_not_stored_must_be_asked_for_as_new():
 def test_half_a_head_is_no_head():
     with pytest.raises(UserError, match="no weights for head=pretraining"):
         choose([*ENCODER, MLM], "pretraining")
+
+
+LM_HEAD = "lm_head.weight"
+
+
+@pytest.mark.parametrize(
+    ("names", "head", "tied", "left_out"),
+    [
+        ([], "causal_lm", True, ()),
+        ([LM_HEAD], "causal_lm", True, ()),
+        ([LM_HEAD], "none", True, ()),
+        ([LM_HEAD], "causal_lm", False, ()),
+        ([LM_HEAD], "none", False, (LM_HEAD,)),
+    ],
+)
+def test_a_tied_output_is_no_weight_of_the_head(names, head, tied, left_out):
+    found = heads.choose(gpt2.HUGGING_FACE, names, head, True, False, "FOLDER", tied)
+    assert found == heads.Choice({}, left_out, ())
+
+
+def test_an_untied_output_that_is_not_stored_must_be_asked_for_as_new():
+    with pytest.raises(UserError, match="no weights for head=causal_lm"):
+        heads.choose(gpt2.HUGGING_FACE, [], "causal_lm", True, False, "FOLDER", tied=False)

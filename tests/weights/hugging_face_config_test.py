@@ -1,5 +1,6 @@
 """config.json of transformers: each key is used, known, or refused by name."""
 
+import dataclasses
 import json
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from tests.weights import tiny
 from tfzoo import models
 from tfzoo.core.errors import UserError
+from tfzoo.core.foreign import Alias
 from tfzoo.models.bert import BertConfig
 from tfzoo.weights import hugging_face_config as config
 
@@ -226,3 +228,24 @@ def test_a_wild_value_of_any_key_is_read_or_is_one_line(key):
             config.check_problem(values, 2, "config.json")
         except UserError as error:
             assert "\n" not in str(error)
+
+
+ALIASED = dataclasses.replace(
+    tiny.LAYOUT, class_prefix="Bert", aliases={"zert": Alias("Zert", {"hidden_act": "relu"})}
+)
+
+
+def test_an_alias_is_the_architecture_with_other_defaults():
+    values = {"model_type": "zert", "architectures": ["ZertForMaskedLM", "BertModel", 3]}
+    found = config.unaliased(values, ALIASED)
+    assert found["model_type"] == "bert"
+    assert found["architectures"] == ["BertForMaskedLM", "BertModel", 3]
+    assert config.fields(found, ALIASED, "FILE") == {"activation": "relu"}
+    values["hidden_act"] = "silu"
+    found = config.unaliased(values, ALIASED)
+    assert config.fields(found, ALIASED, "FILE") == {"activation": "silu"}
+
+
+def test_what_is_no_alias_stays_as_it_is():
+    values = {"model_type": "bert", "architectures": ["ZertForMaskedLM"]}
+    assert config.unaliased(values, ALIASED) == values

@@ -7,6 +7,7 @@ import pytest
 import tfzoo
 from tests.weights import tiny
 from tfzoo.core.errors import UserError
+from tfzoo.core.renames import Rename
 from tfzoo.models import bert
 from tfzoo.weights import strict
 from tfzoo.weights.stored import StoredTensor
@@ -156,3 +157,49 @@ def test_wild_sizes_take_no_memory():
     with pytest.raises(UserError, match=r"\[11, 8\], not \[1000000000000, 8\]"):
         strict.build(make_huge, bert.RENAMES, checkpoint(tiny.weights("bert.")), "FOLDER")
     build(tiny.weights("bert."))
+
+
+class Qkv:
+    """A model of one fused weight, as far as loading looks at one."""
+
+    def __init__(self, num_heads, shape):
+        self.config = type("Config", (), {"num_heads": num_heads})()
+        layer = keras.layers.Dense(shape[-1], name="qkv")
+        layer.build((None, shape[0]))
+        self.weights = self.variables = layer.weights
+
+
+@pytest.mark.parametrize("num_heads", [1, 2, 3])
+def test_interleaved_heads_are_regrouped_and_back(num_heads):
+    width, head_dim = 6, 6 // num_heads
+    rules = (
+        Rename("qkv/kernel", ("qkv.weight",), transpose=True, interleaved=True),
+        Rename("qkv/bias", ("qkv.bias",), interleaved=True),
+    )
+    kernel = np.arange(3 * width * width, dtype=np.float32).reshape(3 * width, width)
+    bias = np.arange(3 * width, dtype=np.float32)
+    arrays = {"qkv.weight": kernel, "qkv.bias": bias}
+    model, _ = strict.build(
+        lambda: Qkv(num_heads, (width, 3 * width)), rules, checkpoint(arrays), "FOLDER"
+    )
+    ours_kernel, ours_bias = (weight.numpy() for weight in model.weights)
+    for head in range(num_heads):
+        for part in range(3):  # query, key, value
+            theirs = slice((head * 3 + part) * head_dim, (head * 3 + part + 1) * head_dim)
+            ours = slice(part * width + head * head_dim, part * width + (head + 1) * head_dim)
+            assert np.array_equal(ours_kernel[:, ours], kernel[theirs].T)
+            assert np.array_equal(ours_bias[ours], bias[theirs])
+    back = {m.names[0]: strict.split(m)[0] for m in strict.matches(model, rules)}
+    assert all(np.array_equal(back[name], arrays[name]) for name in arrays)
+
+
+def test_a_row_loses_its_first_axis_and_gets_it_back():
+    rules = (Rename("qkv/kernel", ("w",)), Rename("qkv/bias", ("b",), row=True))
+    arrays = {"w": np.ones((2, 3), np.float32), "b": np.array([[1, 2, 3]], np.float32)}
+    model, _ = strict.build(lambda: Qkv(1, (2, 3)), rules, checkpoint(arrays), "FOLDER")
+    match = list(strict.matches(model, rules))[1]
+    assert match.variable.numpy().tolist() == [1, 2, 3]
+    assert strict.split(match)[0].tolist() == [[1, 2, 3]]
+    arrays["b"] = arrays["b"][0]
+    with pytest.raises(UserError, match=r"b \(our qkv/bias\) \[3\], not \[1, 3\]"):
+        strict.build(lambda: Qkv(1, (2, 3)), rules, checkpoint(arrays), "FOLDER")
