@@ -53,4 +53,11 @@ def tokenizer(arguments: Sequence[str]) -> None:
                        ("contestant", "batch size", "sentences/s")))  # fmt: skip
 
 
-BENCHMARKS = {"encoder": encoder, "tokenizer": tokenizer}
+def loading(arguments: Sequence[str]) -> int:
+    """Hugging Face checkpoints into memory."""
+    from tfzoo.cli import bench_loading
+
+    return bench_loading.run(list(arguments))
+
+
+BENCHMARKS = {"encoder": encoder, "loading": loading, "tokenizer": tokenizer}
