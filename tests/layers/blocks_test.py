@@ -30,6 +30,15 @@ def test_norm_first_normalizes_what_goes_in():
     near(block(X), y + block.feed_forward(block.feed_forward_norm(y)), 1e-6)
 
 
+def test_dropout_may_spare_the_attention():
+    block = built(dropout=0.99, attention_dropout=0.0, drops_attention=False)
+    y = block.attention_norm(X + block.attention(X))
+    dropped = block(X, training=True)
+    kept = np.abs(dropped - block.feed_forward_norm(y)).max(-1) < 1e-5
+    assert kept.any()  # rows of whose feed-forward output nothing was left
+    assert np.abs(dropped - block(X)).max() > 1e-3
+
+
 def test_a_decoder_block_attends_to_the_encoder_between_the_two():
     block = built(cross=True)
     encoder = X[:, ::-1]
@@ -74,3 +83,29 @@ def test_settings_reach_the_parts():
     assert block.dropout.rate == 0.2
     assert block.attention.attention_dropout.rate == 0.3
     assert {block.attention_norm.epsilon, block.feed_forward_norm.epsilon} == {1e-3}
+
+
+def test_the_residual_may_be_the_normalized_input():
+    block = built(norm_first=True, residual_after_norm=True)
+    y = block.attention_norm(X)
+    y = block.feed_forward_norm(y + block.attention(y))
+    near(block(X), y + block.feed_forward(y), 1e-6)
+
+
+def test_float32_sums_go_beyond_float16():
+    options = {"norm_first": True, "norm": "rms", "use_bias": False, "activation": "relu"}
+    x = np.linspace(1, 2, 2 * 5 * 8).reshape(2, 5, 8).astype("float32")
+    found = {}
+    for dtype in ("float32", "mixed_float16", "mixed_bfloat16"):
+        block = Block(2, 16, float32_sums=True, dtype=dtype, name="block", **options)
+        block.build(x.shape)
+        fill(block)
+        for weight in block.weights:
+            if "feed_forward/" in weight.path:
+                weight.assign(np.full(weight.shape, 60.0))
+        found[dtype] = block(x)
+    assert np.abs(found["float32"]).max() > np.finfo("float16").max
+    assert (found["mixed_float16"].dtype, found["mixed_bfloat16"].dtype) == ("float32", "bfloat16")
+    near(found["mixed_float16"], found["float32"], 5e-3 * np.abs(found["float32"]).max())
+    again = block(found["float32"])
+    assert np.isfinite(np.asarray(again, "float32")).all()

@@ -1,8 +1,15 @@
 """Masks are boolean, and numbers in one place."""
 
+import keras
 import numpy as np
+import pytest
 
 from tfzoo.layers import masks
+from tfzoo.layers.masks import CausalMask
+
+
+def test_tokens_that_are_all_real_need_no_mask():
+    assert masks.padding(None) is None
 
 
 def test_padding_lets_every_query_see_the_real_keys():
@@ -21,3 +28,40 @@ def test_additive_value_survives_float16_and_vanishes_in_a_softmax():
     assert bias.ravel().tolist() == [0.0, -1e4]
     assert np.isfinite(bias.astype("float16")).all()
     assert np.exp(np.float32(-1e4)) == 0
+
+
+def naive(num_queries, num_keys, start, window):
+    return [
+        [j <= i + start and (window is None or i + start - j < window) for j in range(num_keys)]
+        for i in range(num_queries)
+    ]
+
+
+@pytest.mark.parametrize("window", [None, 1, 3, 99])
+def test_a_window_leaves_the_nearest_keys(window):
+    for start in (0, 2, 5):
+        found = np.asarray(masks.causal(4, 9, start, window))
+        assert found.tolist() == [naive(4, 9, start, window)]
+    rows = np.asarray(masks.causal(2, 9, np.array([3, 0, 7]), window))
+    assert rows.tolist() == [naive(2, 9, start, window) for start in (3, 0, 7)]
+
+
+def test_a_causal_mask_hides_padding_too():
+    padding = np.array([[1, 1, 1, 0], [0, 1, 1, 1]], "int32")
+    mask = np.asarray(CausalMask()(np.zeros((2, 4, 8), "float32"), padding))
+    wanted = np.array(naive(4, 4, 0, None)) & padding[:, None].astype(bool)
+    assert np.array_equal(mask, wanted)
+
+
+def test_a_causal_mask_has_as_many_keys_as_the_caches():
+    cache = ({"cache": (np.zeros((2, 3, 7, 4), "float32"),) * 2},)
+    x = np.zeros((2, 2, 8), "float32")
+    found = CausalMask(3)(x, caches=cache, start=np.array([1, 4]))
+    assert np.asarray(found).tolist() == [naive(2, 7, start, 3) for start in (1, 4)]
+
+
+def test_the_length_need_not_be_known_while_the_graph_is_drawn():
+    inputs = keras.Input((None, 8)), keras.Input((None,), dtype="int32")
+    model = keras.Model(inputs, CausalMask(2)(*inputs))
+    found = model([np.zeros((1, 5, 8), "float32"), np.ones((1, 5), "int32")])
+    assert np.asarray(found).tolist() == [naive(5, 5, 0, 2)]

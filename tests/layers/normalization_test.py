@@ -1,8 +1,8 @@
-"""Layer norm against the formula."""
+"""Layer norm and root-mean-square norm against their formulas."""
 
 import numpy as np
 
-from tfzoo.layers.normalization import LayerNorm
+from tfzoo.layers.normalization import LayerNorm, RMSNorm, norm
 from tfzoo.testing.conformance import near
 
 
@@ -25,3 +25,31 @@ def test_it_computes_in_float32_under_float16():
 def test_epsilon_is_added_to_the_variance_and_not_to_its_root():
     x = np.array([[-0.001, 0.001]], "float32")  # variance 1e-6
     near(LayerNorm(1e-2)(x), x / np.sqrt(1e-6 + 1e-2), 1e-6)
+
+
+def test_rms_norm_is_the_formula():
+    x = np.random.default_rng(0).normal(3.0, 5.0, (2, 3, 16)).astype("float32")
+    layer = RMSNorm(1e-5)
+    layer.build(x.shape)
+    layer.gamma.assign(np.linspace(0.5, 2, 16))
+    wide = x.astype("float64")
+    unit = wide / np.sqrt((wide**2).mean(-1, keepdims=True) + 1e-5)
+    near(layer(x), unit * np.linspace(0.5, 2, 16), 1e-5)
+
+
+def test_rms_norm_adds_epsilon_to_the_mean_square_and_not_to_its_root():
+    x = np.array([[0.001, 0.001]], "float32")  # mean square 1e-6
+    near(RMSNorm(1e-2)(x), x / np.sqrt(1e-6 + 1e-2), 1e-6)
+
+
+def test_rms_norm_takes_numbers_beyond_float16():
+    x = np.array([[3e5, -3e5, 0.0, 0.0]], "float32")
+    found = RMSNorm(dtype="mixed_float16")(x)
+    assert found.dtype == "float16"
+    near(found, [[2**0.5, -(2**0.5), 0, 0]], 1e-3)
+
+
+def test_a_norm_is_found_by_its_name():
+    assert type(norm("layer", 1e-3)) is LayerNorm
+    assert type(norm("rms", 1e-3)) is RMSNorm
+    assert norm("rms", 1e-3).epsilon == 1e-3

@@ -54,6 +54,21 @@ def one_of(config: Any, known: Iterable[str], name: str) -> None:
         raise UserError(f"{name} must be one of {', '.join(known)}. {_received(config, name)}")
 
 
+def token_ids(config: Any, *names: str) -> None:
+    """Refuses a field of `config` that is no id of its `vocab_size` tokens.
+
+    Raises:
+        UserError: naming the field.
+    """
+    for name in names:
+        value = getattr(config, name)
+        if value is not None and not 0 <= value < config.vocab_size:
+            raise UserError(
+                f"{name} must be from 0 to {config.vocab_size - 1}, an id of the vocabulary. "
+                f"{_received(config, name)}"
+            )
+
+
 def divides(config: Any, divisor: str, name: str) -> None:
     """Refuses a `config` whose field `divisor` does not divide its field `name`.
 

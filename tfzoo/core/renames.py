@@ -67,6 +67,14 @@ def dense(ours: str, *theirs: str) -> tuple[Rename, Rename]:
     )
 
 
+def conv1d(ours: str, theirs: str) -> tuple[Rename, Rename]:
+    """The kernel and bias of a dense layer stored as transformers' Conv1D: as ours."""
+    return (
+        Rename(f"{ours}/kernel", (f"{theirs}.weight",)),
+        Rename(f"{ours}/bias", (f"{theirs}.bias",)),
+    )
+
+
 def table(ours: str, theirs: str) -> Rename:
     """A table of embeddings stored as PyTorch's Embedding."""
     return Rename(f"{ours}/embeddings", (f"{theirs}.weight",))
@@ -77,4 +85,66 @@ def norm(ours: str, theirs: str) -> tuple[Rename, Rename]:
     return (
         Rename(f"{ours}/gamma", (f"{theirs}.weight",)),
         Rename(f"{ours}/beta", (f"{theirs}.bias",)),
+    )
+
+
+def fairseq_layer(ours: str, theirs: str, cross: bool = False) -> tuple[Rename, ...]:
+    """The weights of a `Block` stored as transformers' ports from fairseq do: BART, Marian.
+
+    Args:
+        ours: Path of the block.
+        theirs: Name of their layer.
+        cross: Whether it has a second attention, to an encoder.
+    """
+    attention, second = f"{theirs}.self_attn", f"{theirs}.encoder_attn"
+    rules = (
+        *dense(f"{ours}/attention/qkv", *(f"{attention}.{part}_proj" for part in "qkv")),
+        *dense(f"{ours}/attention/output", f"{attention}.out_proj"),
+        *norm(f"{ours}/attention_norm", f"{attention}_layer_norm"),
+        *dense(f"{ours}/feed_forward/expand", f"{theirs}.fc1"),
+        *dense(f"{ours}/feed_forward/contract", f"{theirs}.fc2"),
+        *norm(f"{ours}/feed_forward_norm", f"{theirs}.final_layer_norm"),
+    )
+    if not cross:
+        return rules
+    return (
+        *rules,
+        *dense(f"{ours}/cross_attention/query", f"{second}.q_proj"),
+        *dense(f"{ours}/cross_attention/key_value", f"{second}.k_proj", f"{second}.v_proj"),
+        *dense(f"{ours}/cross_attention/output", f"{second}.out_proj"),
+        *norm(f"{ours}/cross_attention_norm", f"{second}_layer_norm"),
+    )
+
+
+def t5_stack(ours: str, theirs: str, last: int) -> tuple[Rename, ...]:
+    """The weights of the encoder or the decoder of a T5, whose layers have no bias and no shift.
+
+    Args:
+        ours: How the paths of its blocks, its distances and its norm begin.
+        theirs: Name of their stack.
+        last: Number of the feed-forward network among the parts of a block.
+    """
+    attention, network = "0.SelfAttention", f"{last}.DenseReluDense"
+    kernels = {
+        "attention/qkv": [f"{attention}.q", f"{attention}.k", f"{attention}.v"],
+        "attention/output": [f"{attention}.o"],
+        "cross_attention/query": ["1.EncDecAttention.q"],
+        "cross_attention/key_value": ["1.EncDecAttention.k", "1.EncDecAttention.v"],
+        "cross_attention/output": ["1.EncDecAttention.o"],
+        "feed_forward/expand": [f"{network}.wi"],
+        "feed_forward/gate": [f"{network}.wi_0"],
+        "feed_forward/linear": [f"{network}.wi_1"],
+        "feed_forward/contract": [f"{network}.wo"],
+    }
+    places = {"attention": 0, "cross_attention": 1, "feed_forward": last}
+    block, layer = f"{ours}_block_{{i}}", f"{theirs}.block.{{i}}.layer"
+    first = f"{theirs}.block.0.layer.{attention}.relative_attention_bias"
+    return (
+        *(
+            dense(f"{block}/{k}", *(f"{layer}.{n}" for n in names))[0]
+            for k, names in kernels.items()
+        ),
+        *(norm(f"{block}/{k}_norm", f"{layer}.{n}.layer_norm")[0] for k, n in places.items()),
+        table(f"{ours}_positions", first),
+        norm(f"{ours}_norm", f"{theirs}.final_layer_norm")[0],
     )

@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from tfzoo.layers import caches, masks
+from tfzoo.layers.initializers import kernel
 
 
 @keras.saving.register_keras_serializable("tfzoo")
@@ -26,7 +27,10 @@ class MultiHeadAttention(keras.layers.Layer):
         use_bias: Whether the projections carry a bias. T5 sets this to False.
         scale: Factor on the query-key product. None means `head_dim ** -0.5`; T5 folds the scale
             into its initializer and passes 1.0.
-        initializer_range: Standard deviation of the truncated-normal kernels.
+        initializer_range: Standard deviation of the truncated-normal kernels. None means one over
+            the root of the number of inputs, and queries as much smaller as `scale` is larger than
+            `head_dim ** -0.5`, so that scores begin as if it were that.
+        output_range: Standard deviation of the output kernel, where it is another (GPT-2).
 
     Call:
         query_btd: `(b, q, d)` tensor to attend from.
@@ -52,7 +56,8 @@ class MultiHeadAttention(keras.layers.Layer):
         dropout: float = 0.0,
         use_bias: bool = True,
         scale: float | None = None,
-        initializer_range: float = 0.02,
+        initializer_range: float | None = 0.02,
+        output_range: float | None = None,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
@@ -62,6 +67,7 @@ class MultiHeadAttention(keras.layers.Layer):
         self.use_bias = use_bias
         self.scale = head_dim**-0.5 if scale is None else scale
         self.initializer_range = initializer_range
+        self.output_range = output_range
         self.attention_dropout = keras.layers.Dropout(
             dropout, dtype=self.dtype_policy, name="attention_dropout"
         )
@@ -69,13 +75,14 @@ class MultiHeadAttention(keras.layers.Layer):
     def build(self, query_btd_shape: Any, key_btd_shape: Any = None) -> None:
         width = query_btd_shape[-1]
         inner = self.num_heads * self.head_dim
+        query_factor = self.head_dim**-0.5 / self.scale
         if self.cross:
-            self.query = self._dense("query", width, inner)
+            self.query = self._dense("query", width, inner, (query_factor,))
             key_width = key_btd_shape[-1] if key_btd_shape else width
             self.key_value = self._dense("key_value", key_width, 2 * inner)
         else:
-            self.qkv = self._dense("qkv", width, 3 * inner)
-        self.output_projection = self._dense("output", inner, width)
+            self.qkv = self._dense("qkv", width, 3 * inner, (query_factor, 1.0, 1.0))
+        self.output_projection = self._dense("output", inner, width, spread=self.output_range)
 
     def call(
         self,
@@ -135,11 +142,18 @@ class MultiHeadAttention(keras.layers.Layer):
         mixed_nc = ops.reshape(mixed_bqhe, (-1, self.num_heads * self.head_dim))
         return ops.reshape(self.output_projection(mixed_nc), shape)
 
-    def _dense(self, name: str, inputs: int, units: int) -> keras.layers.Dense:
+    def _dense(
+        self,
+        name: str,
+        inputs: int,
+        units: int,
+        factors: tuple[float, ...] = (1.0,),
+        spread: float | None = None,
+    ) -> keras.layers.Dense:
         layer = keras.layers.Dense(
             units,
             use_bias=self.use_bias,
-            kernel_initializer=keras.initializers.TruncatedNormal(stddev=self.initializer_range),
+            kernel_initializer=kernel(spread or self.initializer_range, factors),
             dtype=self.dtype_policy,
             name=name,
         )

@@ -24,13 +24,20 @@ class Block(keras.layers.Layer):
             after the residual (BERT, the original transformer).
         norm_epsilon: Added to the variance in layer norm.
         cross: Whether a second attention, to an encoder's output, stands between the two sublayers.
-        initializer_range: Standard deviation of the truncated-normal kernels.
+        initializer_range: As in `MultiHeadAttention`.
         head_dim: Width of each head, e. None means `d / num_heads`.
         scale: As in `MultiHeadAttention`.
         norm: `layer` or `rms`.
         gated: As in `FeedForward`.
         use_bias: Whether the projections carry a bias.
         activation_dropout: Probability of dropping an element inside the feed-forward network.
+        residual_after_norm: Whether, with `norm_first`, a sublayer's normalized input and not its
+            plain one is added to its output (an option of BLOOM).
+        drops_attention: Whether `dropout` acts on what the attentions give, too (DistilBERT: no).
+        output_range: Standard deviation of the last kernel of each sublayer, where it is another.
+        float32_sums: Whether under float16 what the residuals add up to, and the feed-forward
+            network's last product, stay in float32: in T5's published weights they go beyond what
+            float16 holds. Needs `norm` rms.
 
     Call:
         x_btd: `(b, t, d)` tensor.
@@ -58,16 +65,24 @@ class Block(keras.layers.Layer):
         norm_first: bool = False,
         norm_epsilon: float = 1e-12,
         cross: bool = False,
-        initializer_range: float = 0.02,
+        initializer_range: float | None = 0.02,
         head_dim: int | None = None,
         scale: float | None = None,
         norm: str = "layer",
         gated: bool = False,
         use_bias: bool = True,
         activation_dropout: float = 0.0,
+        residual_after_norm: bool = False,
+        drops_attention: bool = True,
+        float32_sums: bool = False,
+        output_range: float | None = None,
         **kwargs: Any,
     ):
-        super().__init__(**kwargs)
+        super().__init__(autocast=not float32_sums, **kwargs)
+        self.float32_sums = float32_sums
+        self.output_range = output_range
+        wide = float32_sums and self.compute_dtype == "float16"
+        self.sum_dtype = "float32" if wide else self.compute_dtype
         self.num_heads = num_heads
         self.feed_forward_dim = feed_forward_dim
         self.attention_dropout = attention_dropout
@@ -82,7 +97,9 @@ class Block(keras.layers.Layer):
         self.gated = gated
         self.use_bias = use_bias
         self.activation_dropout = activation_dropout
-        self.dropout = keras.layers.Dropout(dropout, dtype=self.dtype_policy, name="dropout")
+        self.residual_after_norm = residual_after_norm
+        self.drops_attention = drops_attention
+        self.dropout = keras.layers.Dropout(dropout, dtype=self.sum_dtype, name="dropout")
 
     def build(self, x_btd_shape: Any, encoder_bkd_shape: Any = None) -> None:
         shape = x_btd_shape
@@ -103,6 +120,8 @@ class Block(keras.layers.Layer):
             self.gated,
             self.use_bias,
             self.activation_dropout,
+            self.float32_sums,
+            self.output_range,
             dtype=self.dtype_policy,
             name="feed_forward",
         )
@@ -150,16 +169,27 @@ class Block(keras.layers.Layer):
         def feed_forward(y_btd: Any) -> Any:
             return self.feed_forward(y_btd, training=training)
 
-        x_btd = self._residual(x_btd, attend, self.attention_norm, training)
+        x_btd = ops.cast(x_btd, self.sum_dtype)
+        drops = training if self.drops_attention else False
+        x_btd = self._residual(x_btd, attend, self.attention_norm, drops)
         if self.cross:
-            x_btd = self._residual(x_btd, attend_to_encoder, self.cross_attention_norm, training)
+            x_btd = self._residual(x_btd, attend_to_encoder, self.cross_attention_norm, drops)
         x_btd = self._residual(x_btd, feed_forward, self.feed_forward_norm, training)
         return (x_btd, *more) if more else x_btd
 
+    def compute_output_spec(self, x_btd: Any, *args: Any, **kwargs: Any) -> Any:
+        # Keras would trace the block to learn this, at 0.15 s for each, twice the time to load it.
+        if kwargs.get("cache") is not None or kwargs.get("return_weights"):
+            return super().compute_output_spec(x_btd, *args, **kwargs)
+        return keras.KerasTensor(x_btd.shape, self.sum_dtype)
+
     def _residual(self, x_btd: Any, sublayer: Any, norm: Any, training: Any) -> Any:
-        y_btd = sublayer(norm(x_btd) if self.norm_first else x_btd)
-        x_btd = ops.add(x_btd, self.dropout(y_btd, training=training))
-        return x_btd if self.norm_first else norm(x_btd)
+        if not self.norm_first:
+            y_btd = self.dropout(sublayer(x_btd), training=training)
+            return norm(ops.add(x_btd, y_btd))
+        normed_btd = norm(x_btd)
+        y_btd = self.dropout(sublayer(normed_btd), training=training)
+        return ops.add(normed_btd if self.residual_after_norm else x_btd, y_btd)
 
     def _attention(self, name: str, shape: Any, key_shape: Any) -> MultiHeadAttention:
         layer = MultiHeadAttention(
@@ -170,6 +200,7 @@ class Block(keras.layers.Layer):
             use_bias=self.use_bias,
             scale=self.scale,
             initializer_range=self.initializer_range,
+            output_range=self.output_range,
             dtype=self.dtype_policy,
             name=name,
         )

@@ -57,6 +57,13 @@ class TokenEmbedding(keras.layers.Layer):
         table_vd = ops.convert_to_tensor(self.embeddings_vd)  # in the layer's compute dtype
         return self._score(inputs, table_vd) if reverse else lookup(table_vd, inputs)
 
+    def compute_output_spec(self, inputs: Any, reverse: bool = False) -> Any:
+        # Said here, and not found by Keras tracing `call`, which takes longer than all the rest of
+        # drawing a model.
+        if reverse:
+            return keras.KerasTensor((*inputs.shape[:-1], self.vocab_size), "float32")
+        return keras.KerasTensor((*inputs.shape, self.width), self.compute_dtype)
+
     def _score(self, x_btd: Any, table_vd: Any) -> Any:
         batch, length = ops.shape(x_btd)[:2]
         x_nd = ops.reshape(x_btd, (-1, self.width))

@@ -11,7 +11,12 @@ MASKED = -1e4
 
 
 def padding(padding_mask_bt: Any) -> Any:
-    """`(b, t)` with 1 on real tokens, to a `(b, 1, t)` mask: every query sees the real keys."""
+    """`(b, t)` with 1 on real tokens, to a `(b, 1, t)` mask: every query sees the real keys.
+
+    None, for tokens that are all real, stays None.
+    """
+    if padding_mask_bt is None:
+        return None
     return ops.expand_dims(ops.cast(padding_mask_bt, "bool"), 1)
 
 
@@ -73,3 +78,9 @@ class CausalMask(keras.layers.Layer):
         if padding_mask_bt is None:
             return mask_bqk
         return ops.logical_and(mask_bqk, padding(padding_mask_bt))
+
+    def compute_output_spec(self, x_btd: Any, padding_mask_bt: Any = None, **others: Any) -> Any:
+        if others.get("caches") is not None:
+            return super().compute_output_spec(x_btd, padding_mask_bt, **others)
+        rows, length = (1 if padding_mask_bt is None else x_btd.shape[0]), x_btd.shape[1]
+        return keras.KerasTensor((rows, length, length), "bool")

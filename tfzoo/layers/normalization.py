@@ -56,7 +56,7 @@ class RMSNorm(keras.layers.Layer):
     """
 
     def __init__(self, epsilon: float = 1e-6, **kwargs: Any):
-        super().__init__(**kwargs)
+        super().__init__(autocast=False, **kwargs)  # float32 input may be beyond float16
         self.epsilon = epsilon
 
     def build(self, shape: Any) -> None:

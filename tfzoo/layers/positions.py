@@ -45,10 +45,10 @@ class LearnedPositions(keras.layers.Layer):
         )
 
     def call(self, x_btd: Any, start: Any = 0, positions_bt: Any = None) -> Any:
+        _check_length(x_btd, start, self.max_length)
         table_td = ops.convert_to_tensor(self.embeddings_td)
         if positions_bt is not None:
             return lookup(table_td, positions_bt + self.offset)
-        _check_length(x_btd, start, self.max_length)
         return _rows(table_td, x_btd, start, self.offset)
 
 
@@ -114,9 +114,12 @@ class RelativePositions(keras.layers.Layer):
 
     Call:
         x_btd: `(b, q, d)` queries; only their shape is read.
-        num_keys: Number of keys, k. None means q.
+        caches: As in `blocks.run`; None: the keys are the queries themselves.
         start: Position of the first query: an int, or int32 `()` or `(b,)`, one for each row.
         Returns `(1, h, q, k)` float32, or `(b, h, q, k)` with a `start` for each row.
+
+    Raises:
+        ValueError: when there is no bucket of one distance, or none of larger ones.
     """
 
     def __init__(
@@ -129,6 +132,13 @@ class RelativePositions(keras.layers.Layer):
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
+        exact = num_buckets // (4 if bidirectional else 2)
+        if not 0 < exact < max_distance:
+            raise ValueError(
+                f"Expected at least {4 if bidirectional else 2} buckets, and a max_distance above "
+                f"the {exact} that have a bucket each. Received: num_buckets={num_buckets}, "
+                f"max_distance={max_distance}, bidirectional={bidirectional}."
+            )
         self.num_heads = num_heads
         self.num_buckets = num_buckets
         self.max_distance = max_distance
@@ -143,9 +153,9 @@ class RelativePositions(keras.layers.Layer):
             autocast=False,
         )
 
-    def call(self, x_btd: Any, num_keys: Any = None, start: Any = 0) -> Any:
+    def call(self, x_btd: Any, caches: Any = None, start: Any = 0) -> Any:
         num_queries = ops.shape(x_btd)[1]
-        num_keys = num_queries if num_keys is None else num_keys
+        num_keys = ops.shape(caches[0]["cache"][0])[2] if caches else num_queries
         start_b11 = ops.reshape(ops.cast(start, "int32"), (-1, 1, 1))
         queries_1q1 = ops.reshape(ops.arange(num_queries, dtype="int32"), (1, -1, 1))
         keys_11k = ops.reshape(ops.arange(num_keys, dtype="int32"), (1, 1, -1))
@@ -168,6 +178,12 @@ class RelativePositions(keras.layers.Layer):
             bucket_bqk = bucket_bqk + ops.cast(distance_bqk >= begin, "int32")
         return first + bucket_bqk
 
+    def compute_output_spec(self, x_btd: Any, **others: Any) -> Any:
+        if others.get("caches") is not None:
+            return super().compute_output_spec(x_btd, **others)
+        length = x_btd.shape[1]
+        return keras.KerasTensor((1, self.num_heads, length, length), "float32")
+
 
 def bucket_begins(num_buckets: int, max_distance: int) -> list[int]:
     """The least distance of each logarithmic bucket but the first one, in one direction.
@@ -187,29 +203,42 @@ def bucket_begins(num_buckets: int, max_distance: int) -> list[int]:
 class LinearBias(keras.layers.Layer):
     """ALiBi: a bias on attention scores that falls linearly with the distance to the key.
 
-    The softmax takes no notice of what is added to all keys of a query, so the bias is the slope of
-    the head times the position of the key.
+    It is 0 where the key is the query's own token. Implementations that add the slope times the
+    position of the key alone, as transformers does, give the same softmax; but their bias grows
+    with the length, takes digits from the scores, and past some 10,000 tokens lifts keys after the
+    query over what `masks.MASKED` takes from them.
 
-    Source: Press et al. 2021, https://arxiv.org/abs/2108.12409.
+    Source: Press et al. 2021, section 3, https://arxiv.org/abs/2108.12409.
 
     Args:
-        num_heads: Number of attention heads, h.
+        num_heads: Number of attention heads, h; any number.
 
     Call:
-        x_btd: Any `(b, k, ...)` tensor; only its shape is read.
-        num_keys: Number of keys, k, if it is not that of the tensor.
-        Returns `(1, h, 1, k)` float32.
+        x_btd: `(b, q, d)` queries; only their shape is read.
+        caches: As in `blocks.run`; None: the keys are the queries themselves.
+        start: Position of the first query: an int, or int32 `()` or `(b,)`, one for each row.
+        Returns `(1, h, q, k)` float32, or `(b, h, q, k)` with a `start` for each row.
     """
 
     def __init__(self, num_heads: int, **kwargs: Any):
         super().__init__(**kwargs)
         self.num_heads = num_heads
 
-    def call(self, x_btd: Any, num_keys: Any = None) -> Any:
-        num_keys = ops.shape(x_btd)[1] if num_keys is None else num_keys
-        keys_11k = ops.reshape(ops.arange(num_keys, dtype="float32"), (1, 1, 1, -1))
+    def call(self, x_btd: Any, caches: Any = None, start: Any = 0) -> Any:
+        num_queries = ops.shape(x_btd)[1]
+        num_keys = ops.shape(caches[0]["cache"][0])[2] if caches else num_queries
+        start_b111 = ops.reshape(ops.cast(start, "int32"), (-1, 1, 1, 1))
+        queries_11q1 = ops.reshape(ops.arange(num_queries, dtype="int32"), (1, 1, -1, 1))
+        keys_111k = ops.reshape(ops.arange(num_keys, dtype="int32"), (1, 1, 1, -1))
+        distance_b1qk = ops.abs(queries_11q1 + start_b111 - keys_111k)
         slopes_1h11 = ops.reshape(slopes(self.num_heads), (1, -1, 1, 1))
-        return ops.multiply(slopes_1h11, keys_11k)
+        return ops.multiply(-slopes_1h11, ops.cast(distance_b1qk, "float32"))
+
+    def compute_output_spec(self, x_btd: Any, **others: Any) -> Any:
+        if others.get("caches") is not None:
+            return super().compute_output_spec(x_btd, **others)
+        length = x_btd.shape[1]
+        return keras.KerasTensor((1, self.num_heads, length, length), "float32")
 
 
 def slopes(num_heads: int) -> np.ndarray:

@@ -12,6 +12,9 @@ from tfzoo.core.errors import UserError
 if TYPE_CHECKING:
     from tfzoo.models.model import Model
 
+# The fields of a config that say how many equal blocks there are.
+DEPTHS = ("num_layers", "num_encoder_layers", "num_decoder_layers")
+
 
 def names() -> list[str]:
     """The architectures there are, sorted."""
@@ -74,18 +77,33 @@ def build(name: str, variant: str | None = None, **fields: Any) -> "Model":
 def count_parameters(name: str, variant: str | None = None, **fields: Any) -> int:
     """The number of parameters that `build` would give a model, without allocating them.
 
+    Every block of a stack has as many as the next, so only models of one and two blocks are drawn:
+    to draw all that a large one has takes a second or two for each.
+
     Args:
         name: As in `build`.
         variant: As in `build`.
         **fields: As in `build`.
     """
+    values = describe(config(name, variant, **fields))
+    deep = {field: values[field] for field in DEPTHS if values.get(field, 0) > 2}
+    shallow = {**values, **dict.fromkeys(deep, 1)}
+    count = _drawn_parameters(name, shallow)
+    blocks = [
+        (depth - 1) * (_drawn_parameters(name, {**shallow, field: 2}) - count)
+        for field, depth in deep.items()
+    ]
+    return count + sum(blocks)
+
+
+def _drawn_parameters(name: str, fields: dict[str, Any]) -> int:
     import keras
     from keras.src.backend.common import global_state
 
     key = "uninitialized_variables"
     waiting = list(global_state.get_global_attribute(key, []))
     with keras.StatelessScope(initialize_variables=False):
-        count = build(name, variant, **fields).count_params()
+        count = build(name, **fields).count_params()
     # Keras (3.15) remembers the variables that got no values, and would give values to all of them,
     # gigabytes by then, the next time that anybody else's get theirs.
     global_state.set_global_attribute(key, waiting)

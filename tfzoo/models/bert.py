@@ -23,9 +23,9 @@ from tfzoo.core import checks
 from tfzoo.core.cards import Card
 from tfzoo.core.errors import UserError
 from tfzoo.core.foreign import HIDDEN_ACT, HuggingFace, Part
-from tfzoo.core.renames import Rename, dense, norm
-from tfzoo.layers import masks
-from tfzoo.layers.activations import ACTIVATIONS, activation
+from tfzoo.core.renames import Rename, dense, norm, table
+from tfzoo.layers import heads, masks
+from tfzoo.layers.activations import ACTIVATIONS
 from tfzoo.layers.blocks import Block, run
 from tfzoo.layers.embeddings import TokenEmbedding
 from tfzoo.layers.normalization import LayerNorm
@@ -40,8 +40,9 @@ Head = Literal[
     "classification",
     "token_classification",
     "question_answering",
+    "multiple_choice",
 ]
-POOLED_HEADS = ("pretraining", "next_sentence", "classification")
+POOLED_HEADS = ("pretraining", "next_sentence", "classification", "multiple_choice")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,9 +102,9 @@ class Bert(Model):
     `padding_mask` is 1 on real tokens and 0 on padding. Without a head the outputs are `sequence`
     `(b, t, d)` and, with a pooler, `pooled` `(b, d)`. Heads give `logits`: `(b, c)` for
     classification and next sentence, `(b, t, c)` for token classification, `(b, t, v)` for the
-    masked language model; question answering gives `start_logits` and `end_logits`, `(b, t)`, with
-    -1e4 on padding left to the caller; pretraining gives `mlm_logits` and `nsp_logits`. Logits are
-    float32.
+    masked language model, `(b, 1)` for multiple choice, the score of each row as one of the answers
+    to choose from; question answering gives `start_logits` and `end_logits`, `(b, t)`, with -1e4 on
+    padding left to the caller; pretraining gives `mlm_logits` and `nsp_logits`. Logits are float32.
     """
 
     config_class = BertConfig
@@ -156,7 +157,7 @@ class Bert(Model):
         # Outputs.
         features = {"sequence": x_btd}
         if config.pooler and config.head in ("none", *POOLED_HEADS):
-            features["pooled"] = _dense(config, config.width, "pooler", "tanh")(x_btd[:, 0])
+            features["pooled"] = heads.hidden(config.width, "tanh", std, "pooler")(x_btd[:, 0])
         outputs = _head(config, features, token_embedding) or features
         super().__init__(inputs, outputs, name=name)
         self.config = config
@@ -168,60 +169,48 @@ def _head(
 ) -> dict[str, Any]:
     """Draws the published head called `config.head` and returns its outputs."""
     x_btd, pooled_bd = features["sequence"], features.get("pooled")
-    dropout = keras.layers.Dropout(config.head_dropout, name="head_dropout")
+    rate, std = config.head_dropout, config.initializer_range
     match config.head:
         case "classification":
-            head = _dense(config, config.num_labels, "classifier", dtype="float32")
-            return {"logits": head(dropout(pooled_bd))}
+            return {"logits": heads.classes(pooled_bd, config.num_labels, rate, std)}
+        case "multiple_choice":
+            return {"logits": heads.classes(pooled_bd, 1, rate, std)}
         case "token_classification":
-            head = _dense(config, config.num_labels, "classifier", dtype="float32")
-            return {"logits": head(dropout(x_btd))}
+            return {"logits": heads.classes(x_btd, config.num_labels, rate, std)}
         case "question_answering":
-            logits_bt2 = _dense(config, 2, "span", dtype="float32")(x_btd)
-            return {"start_logits": logits_bt2[:, :, 0], "end_logits": logits_bt2[:, :, 1]}
+            return heads.spans(x_btd, std)
         case "masked_lm":
             return {"logits": _masked_lm(config, x_btd, token_embedding)}
         case "next_sentence":
-            return {"logits": _dense(config, 2, "next_sentence", dtype="float32")(pooled_bd)}
+            return {"logits": heads.scores(2, std, "next_sentence")(pooled_bd)}
         case "pretraining":
-            nsp_logits_b2 = _dense(config, 2, "next_sentence", dtype="float32")(pooled_bd)
+            nsp_logits_b2 = heads.scores(2, std, "next_sentence")(pooled_bd)
             mlm_logits_btv = _masked_lm(config, x_btd, token_embedding)
             return {"mlm_logits": mlm_logits_btv, "nsp_logits": nsp_logits_b2}
     return {}
 
 
 def _masked_lm(config: BertConfig, x_btd: Any, token_embedding: TokenEmbedding) -> Any:
-    x_btd = _dense(config, config.width, "mlm_transform", config.activation)(x_btd)
-    x_btd = LayerNorm(config.norm_epsilon, name="mlm_norm")(x_btd)
-    if config.tied_output:
-        return token_embedding(x_btd, reverse=True)
-    return _dense(config, config.vocab_size, "mlm_output", dtype="float32")(x_btd)
-
-
-def _dense(
-    config: BertConfig, units: int, name: str, act: str | None = None, dtype: str | None = None
-) -> keras.layers.Dense:
-    initializer = keras.initializers.TruncatedNormal(stddev=config.initializer_range)
-    function = activation(act) if act else None
-    return keras.layers.Dense(
-        units, function, kernel_initializer=initializer, dtype=dtype, name=name
+    return heads.masked_lm(
+        x_btd,
+        token_embedding,
+        config.tied_output,
+        config.activation,
+        config.norm_epsilon,
+        config.initializer_range,
     )
 
 
 # Our weights <- Hugging Face's. A headless checkpoint has the same names without `bert.`
 _LAYER = "bert.encoder.layer.{i}"
+_ATTENTION = f"{_LAYER}.attention.self"
 RENAMES = (
-    Rename("token_embedding/embeddings", ("bert.embeddings.word_embeddings.weight",)),
+    table("token_embedding", "bert.embeddings.word_embeddings"),
     Rename("token_embedding/output_bias", ("cls.predictions.bias",)),
-    Rename("segment_embedding/embeddings", ("bert.embeddings.token_type_embeddings.weight",)),
-    Rename("position_embedding/embeddings", ("bert.embeddings.position_embeddings.weight",)),
+    table("segment_embedding", "bert.embeddings.token_type_embeddings"),
+    table("position_embedding", "bert.embeddings.position_embeddings"),
     *norm("embedding_norm", "bert.embeddings.LayerNorm"),
-    *dense(
-        "block_{i}/attention/qkv",
-        f"{_LAYER}.attention.self.query",
-        f"{_LAYER}.attention.self.key",
-        f"{_LAYER}.attention.self.value",
-    ),
+    *dense("block_{i}/attention/qkv", *(f"{_ATTENTION}.{n}" for n in ("query", "key", "value"))),
     *dense("block_{i}/attention/output", f"{_LAYER}.attention.output.dense"),
     *norm("block_{i}/attention_norm", f"{_LAYER}.attention.output.LayerNorm"),
     *dense("block_{i}/feed_forward/expand", f"{_LAYER}.intermediate.dense"),
@@ -248,6 +237,7 @@ HUGGING_FACE = HuggingFace(
         "classification": ("BertForSequenceClassification", "classifier."),
         "token_classification": ("BertForTokenClassification", "classifier."),
         "question_answering": ("BertForQuestionAnswering", "qa_outputs."),
+        "multiple_choice": ("BertForMultipleChoice", "classifier."),
     },
     label_heads=("classification", "token_classification"),
     fields={

@@ -22,19 +22,25 @@ import keras
 
 from tfzoo.core import checks
 from tfzoo.core.cards import Card
-from tfzoo.core.foreign import HIDDEN_ACT, HuggingFace
-from tfzoo.core.renames import Rename, dense, norm, table
-from tfzoo.layers import caches, pooling
+from tfzoo.core.foreign import HIDDEN_ACT, HuggingFace, synonyms
+from tfzoo.core.renames import conv1d, dense, norm, table
+from tfzoo.layers import heads
 from tfzoo.layers.activations import ACTIVATIONS
 from tfzoo.layers.blocks import Block, run
 from tfzoo.layers.embeddings import TokenEmbedding
-from tfzoo.layers.heads import scores, spans
 from tfzoo.layers.masks import CausalMask
 from tfzoo.layers.normalization import LayerNorm
 from tfzoo.layers.positions import LearnedPositions
 from tfzoo.models.model import Drawing, Model, Stack
 
-Head = Literal["none", "causal_lm", "classification", "token_classification", "question_answering"]
+Head = Literal[
+    "none",
+    "causal_lm",
+    "double_heads",
+    "classification",
+    "token_classification",
+    "question_answering",
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +48,9 @@ class Gpt2Config:
     """Sizes of a GPT-2 decoder and the head on top of it. The defaults are the 124M model.
 
     `feed_forward_dim` of None is four times the width. `window` is how many keys the odd blocks see
-    at most (GPT-3); None means all. `scale_by_layer` divides the scores of block i by i + 1.
+    at most (GPT-3); None means all. `scale_scores` divides the scores of a head by the square root
+    of its width; `scale_by_layer` divides those of block i by i + 1 besides. The model reads none
+    of `bos_id`, `eos_id` and `pad_id`; who writes text with it does.
     """
 
     vocab_size: int = 50_257
@@ -56,23 +64,26 @@ class Gpt2Config:
     embedding_dropout: float = 0.1
     attention_dropout: float = 0.1
     head_dropout: float = 0.1
+    choice_dropout: float = 0.1
     norm_epsilon: float = 1e-5
     initializer_range: float = 0.02
+    scale_scores: bool = True
     scale_by_layer: bool = False
     window: int | None = None
+    bos_id: int | None = 50_256
+    eos_id: int | None = 50_256
+    pad_id: int | None = None
     head: Head = "causal_lm"
     num_labels: int = 2
     tied_output: bool = True
 
     def __post_init__(self) -> None:
         checks.at_least(self, 1, "vocab_size", "num_heads", "width", "max_length", "num_labels")
+        checks.at_least(self, 1, "feed_forward_dim", "window")
         checks.at_least(self, 0, "num_layers", "initializer_range")
-        for field in ("feed_forward_dim", "window"):
-            if getattr(self, field) is not None:
-                checks.at_least(self, 1, field)
         checks.above(self, 0, "norm_epsilon")
         checks.dropout_rates(self, "dropout", "embedding_dropout", "attention_dropout")
-        checks.dropout_rates(self, "head_dropout")
+        checks.dropout_rates(self, "head_dropout", "choice_dropout")
         checks.one_of(self, ACTIVATIONS, "activation")
         checks.divides(self, "num_heads", "width")
 
@@ -107,7 +118,9 @@ class Gpt2(Model):
     `padding_mask` is 1 on real tokens and 0 on padding. Without a head the output is `sequence`
     `(b, t, d)`. Heads give `logits`: `(b, t, v)` of the next token for the language model, `(b, c)`
     at the last real token for classification, `(b, t, c)` for token classification; question
-    answering gives `start_logits` and `end_logits`, `(b, t)`. Logits are float32.
+    answering gives `start_logits` and `end_logits`, `(b, t)`. Double heads give those of the
+    language model and `mc_logits` `(b,)`, the score of each row as one of the answers to choose
+    from, at the last real token. Logits are float32.
     """
 
     config_class = Gpt2Config
@@ -127,10 +140,9 @@ class Gpt2(Model):
         self.masks = [CausalMask(name="causal_mask")]
         if config.window is not None:
             self.masks.append(CausalMask(config.window, name="banded_mask"))
-        self.blocks = [_block(config, i) for i in range(config.num_layers)]
+        self.decoder_blocks = [_block(config, i) for i in range(config.num_layers)]
         self.final_norm = LayerNorm(config.norm_epsilon, name="final_norm")
-        is_untied = config.head == "causal_lm" and not config.tied_output
-        self.lm_head = scores(config.vocab_size, std, "lm_head", False) if is_untied else None
+        self.logits = heads.language_model(config, self.token_embedding)
 
         inputs = {
             key: keras.Input((None,), dtype="int32", name=key)
@@ -138,27 +150,9 @@ class Gpt2(Model):
         }
         x_btd, _, calls = self._decode(**inputs)
         features = {"sequence": x_btd}
-        outputs = self._head(x_btd, inputs["padding_mask"]) or features
-        super().__init__(inputs, outputs, name=name)
+        outputs = heads.of_decoder(config, x_btd, inputs["padding_mask"], self.logits)
+        super().__init__(inputs, outputs or features, name=name)
         self.drawing = Drawing(features, {"": Stack(calls, x_btd)})
-
-    def empty_caches(self, batch_size: Any, length: Any) -> Any:
-        """The caches of no tokens yet, with room for `length`; see `tfzoo.layers.caches`."""
-        return caches.empty(self.blocks, batch_size, length)
-
-    def step(self, token_ids_bt: Any, caches: Any, start: Any = 0) -> tuple[Any, Any]:
-        """Reads `t` more tokens.
-
-        Args:
-            token_ids_bt: `(b, t)` int32, the tokens at positions `start` to `start + t`.
-            caches: What `empty_caches` or the last step gave.
-            start: Number of tokens read before: an int, or int32 `()` or `(b,)`, one for each row.
-
-        Returns:
-            `(b, t, v)` float32 logits of the token after each, and the caches.
-        """
-        x_btd, caches, _ = self._decode(token_ids_bt, caches=caches, start=start)
-        return self._logits(x_btd), caches
 
     def _decode(
         self, token_ids: Any, padding_mask: Any = None, caches: Any = None, start: Any = 0
@@ -167,34 +161,14 @@ class Gpt2(Model):
         positions_btd = self.position_embedding(tokens_btd, start=start)
         x_btd = self.embedding_dropout(tokens_btd + positions_btd)
         masks_bqk = [mask(x_btd, padding_mask, caches=caches, start=start) for mask in self.masks]
-        others = [{"mask_bqk": masks_bqk[i % len(masks_bqk)]} for i in range(len(self.blocks))]
-        x_btd, caches, calls = run(self.blocks, x_btd, others, caches, start)
+        depth = self.config.num_layers
+        others = [{"mask_bqk": masks_bqk[i % len(masks_bqk)]} for i in range(depth)]
+        x_btd, caches, calls = run(self.decoder_blocks, x_btd, others, caches, start)
         return self.final_norm(x_btd), caches, calls
-
-    def _logits(self, x_btd: Any) -> Any:
-        if self.lm_head is not None:
-            return self.lm_head(x_btd)
-        return self.token_embedding(x_btd, reverse=True)
-
-    def _head(self, x_btd: Any, padding_mask_bt: Any) -> dict[str, Any]:
-        """Draws the published head called `config.head` and returns its outputs."""
-        config, std = self.config, self.config.initializer_range
-        match config.head:
-            case "causal_lm":
-                return {"logits": self._logits(x_btd)}
-            case "classification":
-                logits_btc = scores(config.num_labels, std, "score", False)(x_btd)
-                return {"logits": pooling.last(logits_btc, padding_mask_bt)}
-            case "token_classification":
-                x_btd = keras.layers.Dropout(config.head_dropout, name="head_dropout")(x_btd)
-                return {"logits": scores(config.num_labels, std, "classifier")(x_btd)}
-            case "question_answering":
-                return spans(x_btd, std)
-        return {}
 
 
 def _block(config: Gpt2Config, i: int) -> Block:
-    scale = (config.width // config.num_heads) ** -0.5
+    scale = (config.width // config.num_heads) ** -0.5 if config.scale_scores else 1.0
     return Block(
         config.num_heads,
         config.feed_forward_dim or 4 * config.width,
@@ -204,31 +178,27 @@ def _block(config: Gpt2Config, i: int) -> Block:
         norm_first=True,
         norm_epsilon=config.norm_epsilon,
         initializer_range=config.initializer_range,
+        # Section 2.3 of the GPT-2 paper: one over the root of the number of residual layers.
+        output_range=config.initializer_range / (2 * config.num_layers) ** 0.5,
         scale=scale / (i + 1) if config.scale_by_layer else scale,
         name=f"block_{i}",
     )
 
 
-# Our weights <- Hugging Face's, whose kernels are stored as ours: `Conv1D`, not `Linear`.
-def _conv1d(ours: str, theirs: str) -> tuple[Rename, Rename]:
-    return (
-        Rename(f"{ours}/kernel", (f"{theirs}.weight",)),
-        Rename(f"{ours}/bias", (f"{theirs}.bias",)),
-    )
-
-
+# Our weights <- Hugging Face's. A headless checkpoint has the same names without `transformer.`
 _LAYER = "transformer.h.{i}"
 RENAMES = (
     table("token_embedding", "transformer.wte"),
     table("position_embedding", "transformer.wpe"),
     *norm("block_{i}/attention_norm", f"{_LAYER}.ln_1"),
-    *_conv1d("block_{i}/attention/qkv", f"{_LAYER}.attn.c_attn"),
-    *_conv1d("block_{i}/attention/output", f"{_LAYER}.attn.c_proj"),
+    *conv1d("block_{i}/attention/qkv", f"{_LAYER}.attn.c_attn"),
+    *conv1d("block_{i}/attention/output", f"{_LAYER}.attn.c_proj"),
     *norm("block_{i}/feed_forward_norm", f"{_LAYER}.ln_2"),
-    *_conv1d("block_{i}/feed_forward/expand", f"{_LAYER}.mlp.c_fc"),
-    *_conv1d("block_{i}/feed_forward/contract", f"{_LAYER}.mlp.c_proj"),
+    *conv1d("block_{i}/feed_forward/expand", f"{_LAYER}.mlp.c_fc"),
+    *conv1d("block_{i}/feed_forward/contract", f"{_LAYER}.mlp.c_proj"),
     *norm("final_norm", "transformer.ln_f"),
     *dense("lm_head", "lm_head"),
+    *dense("choice", "multiple_choice_head.summary"),
     *dense("score", "score"),
     *dense("classifier", "classifier"),
     *dense("span", "qa_outputs"),
@@ -241,6 +211,7 @@ HUGGING_FACE = HuggingFace(
     heads={
         "none": ("GPT2Model",),
         "causal_lm": ("GPT2LMHeadModel", "lm_head.weight"),
+        "double_heads": ("GPT2DoubleHeadsModel", "lm_head.weight", "multiple_choice_head."),
         "classification": ("GPT2ForSequenceClassification", "score."),
         "token_classification": ("GPT2ForTokenClassification", "classifier."),
         "question_answering": ("GPT2ForQuestionAnswering", "qa_outputs."),
@@ -258,22 +229,33 @@ HUGGING_FACE = HuggingFace(
         "embd_pdrop": "embedding_dropout",
         "attn_pdrop": "attention_dropout",
         "classifier_dropout": "head_dropout",
+        "summary_first_dropout": "choice_dropout",
         "layer_norm_epsilon": "norm_epsilon",
         "initializer_range": "initializer_range",
+        "scale_attn_weights": "scale_scores",
         "scale_attn_by_inverse_layer_idx": "scale_by_layer",
+        "bos_token_id": "bos_id",
+        "eos_token_id": "eos_id",
+        "pad_token_id": "pad_id",
         "tie_word_embeddings": "tied_output",
     },
     renames=RENAMES,
+    modern=synonyms(
+        {
+            "hidden_size": "n_embd",
+            "max_position_embeddings": "n_positions",
+            "num_attention_heads": "n_head",
+            "num_hidden_layers": "n_layer",
+        }
+    ),
     values={"activation_function": HIDDEN_ACT},
     fixed={
         "n_ctx": None,  # what older files call n_positions besides
-        "scale_attn_weights": (True,),
-        "reorder_and_upcast_attn": None,  # the same numbers in float32
-        # Of the two-headed class alone.
-        **dict.fromkeys(
-            "summary_type summary_use_proj summary_activation summary_proj_to_labels "
-            "summary_first_dropout".split()
-        ),
+        "reorder_and_upcast_attn": None,  # the same numbers: our scores are always float32
+        "summary_type": ("cls_index",),
+        "summary_use_proj": (True,),
+        "summary_proj_to_labels": (True,),
+        "summary_activation": (None,),
     },
     tied={"lm_head.weight": "transformer.wte.weight"},
     constants=(r"transformer\.h\.\d+\.attn\.(bias|masked_bias)",),  # the causal mask

@@ -4,6 +4,9 @@ import dataclasses
 from typing import Any, ClassVar
 
 import keras
+from keras import ops
+
+from tfzoo.layers import caches
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,8 +43,14 @@ class Model(keras.Model):
     """A functional Keras model built from a frozen config.
 
     A subclass names its dataclass in `config_class`, and its `__init__` takes the config, draws the
-    graph from top to bottom, and hands it to `super().__init__`. Nothing else is inherited, and
-    architectures are never subclassed.
+    graph from top to bottom, and hands it to `super().__init__`. No architecture is subclassed.
+
+    One with a decoder has `decoder_blocks`, and draws its graph with two methods that `step` calls
+    too, so that training and decoding with caches are the same code: `_decode(token_ids, caches=,
+    start=, ...)`, which gives the `(b, t, d)` sequence and the caches first, and `logits`, which
+    makes float32 scores of that. One with an encoder besides has `_encode(token_ids,
+    padding_mask)`, which gives the `(b, k, d)` sequence first, and its `_decode` takes
+    `encoder_padding_mask`.
 
     Attributes:
         config: The dataclass it was built from.
@@ -65,6 +74,40 @@ class Model(keras.Model):
             return cls(cls.config_class(**config["config"]), name=config["name"])
         finally:
             keras.config.set_dtype_policy(before)
+
+    def encode(self, encoder_token_ids: Any, encoder_padding_mask: Any = None) -> Any:
+        """The encoder's output, `(b, k, d)`, for `(b, k)` int32 ids and mask (None: all real)."""
+        return self._encode(encoder_token_ids, encoder_padding_mask)[0]
+
+    def empty_caches(self, rows: Any, length: Any) -> Any:
+        """The caches of no tokens yet; see `tfzoo.layers.caches`.
+
+        Args:
+            rows: Number of rows, b; of an encoder-decoder what `encode` gave for them.
+            length: How many tokens there is room for.
+        """
+        if hasattr(self, "_encode"):
+            return caches.empty(self.decoder_blocks, ops.shape(rows)[0], length, rows)
+        return caches.empty(self.decoder_blocks, rows, length)
+
+    def step(
+        self, token_ids_bt: Any, caches: Any, start: Any = 0, encoder_padding_mask: Any = None
+    ) -> tuple[Any, Any]:
+        """Reads `t` more tokens of a decoder.
+
+        Args:
+            token_ids_bt: `(b, t)` int32, the tokens at positions `start` to `start + t`.
+            caches: What `empty_caches` or the last step gave.
+            start: Number of tokens read before: an int, or int32 `()` or `(b,)`, one for each row.
+            encoder_padding_mask: `(b, k)` with 1 on the encoder's real tokens; None: all are real.
+
+        Returns:
+            `(b, t, v)` float32 logits of the token after each, and the caches.
+        """
+        mask = encoder_padding_mask
+        encoder = {} if mask is None else {"encoder_padding_mask": mask}
+        x_btd, caches, _ = self._decode(token_ids_bt, caches=caches, start=start, **encoder)
+        return self.logits(x_btd), caches
 
     def features(self) -> keras.Model:
         """A Keras model on the same weights that stops below the head: `sequence`, `pooled`.
@@ -104,7 +147,7 @@ class _Probed(keras.layers.Layer):
     """
 
     def __init__(self, block: keras.layers.Layer, name: str):
-        super().__init__(name=name)
+        super().__init__(name=name, autocast=False)  # the block casts what it is given
         self.block = block
 
     def call(
