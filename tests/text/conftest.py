@@ -5,6 +5,8 @@ import random
 
 import pytest
 
+from tfzoo.text.byte_level_bpe import byte_alphabet
+
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 PIECES = (
     "the cat sat on mat a b x un ##aff ##able ##ing ##s ##a ##b ##x cafe café ! ? . , ' \" - ( ) "
@@ -102,3 +104,15 @@ def folder(tmp_path):
         return tmp_path
 
     return make
+
+
+@pytest.fixture(scope="session")
+def byte_level():
+    """Vocabulary and merges of a small byte-level BPE, written as GPT-2 writes them."""
+    merges = (
+        "Ġ t|h e|Ġt he|c a|ca t|Ġ cat|l l|' ll|' s|a a|aa aa|e r|Ġ Ġ|ĠĠ ĠĠ|Ã ©|ä ¸|ä¸ Ń|1 2"
+        "|Ċ Ċ|< /|o n|Ġ on|. .|.. .|e Ġ|a t|s at"
+    )
+    merges = [tuple(pair.split(" ")) for pair in merges.split("|")]
+    tokens = [*byte_alphabet(), *("".join(pair) for pair in merges)]
+    return ("<s>", "<pad>", "</s>", "<unk>", *tokens, "<mask>"), merges

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfzoo.text.decoding import PieceDecoder
+from tfzoo.text.decoding import PieceDecoder, Pieces, clean_up, wordpiece
 
 VOCABULARY = (
     "[PAD]",
@@ -24,12 +24,12 @@ VOCABULARY = (
 
 @pytest.fixture(scope="module")
 def decoder():
-    return PieceDecoder(VOCABULARY, "##", [0, 1, 2])
+    return PieceDecoder(lambda: wordpiece(VOCABULARY, "##"), [0, 1, 2])
 
 
-def texts(decoder, rows, skip=False, clean_up=False):
+def texts(decoder, rows, skip=False):
     ids = tf.ragged.constant([[VOCABULARY.index(t) for t in row.split()] for row in rows])
-    return [t.decode() for t in decoder(ids, skip, clean_up).numpy()]
+    return [t.decode() for t in decoder(ids, skip).numpy()]
 
 
 def test_pieces_inside_words_are_joined(decoder):
@@ -45,8 +45,8 @@ def test_a_point_sticks_to_its_word(decoder):
 
 
 def test_clean_up_joins_contractions_over_tokens(decoder):
-    assert texts(decoder, ["can ' t"], clean_up=False) == ["can ' t"]
-    assert texts(decoder, ["can ' t"], clean_up=True) == ["can't"]
+    assert texts(decoder, ["can ' t"]) == ["can ' t"]
+    assert clean_up(tf.constant(texts(decoder, ["can ' t"]))).numpy().tolist() == [b"can't"]
 
 
 def test_special_tokens_are_skipped_before_the_first_piece_is_known(decoder):
@@ -57,9 +57,15 @@ def test_special_tokens_are_skipped_before_the_first_piece_is_known(decoder):
 
 def test_ids_outside_the_vocabulary_vanish(decoder):
     ids = np.array([[-1, 3, 12, 5], [99, 99, 99, -7]])
-    assert decoder(ids, True, False).numpy().tolist() == [b"can t", b""]
+    assert decoder(ids, True).numpy().tolist() == [b"can t", b""]
 
 
 def test_no_rows_make_no_texts(decoder):
-    assert decoder(tf.zeros([0, 4], tf.int64), False, True).numpy().tolist() == []
-    assert decoder(tf.zeros([2, 0], tf.int32), False, True).numpy().tolist() == [b"", b""]
+    assert decoder(tf.zeros([0, 4], tf.int64), False).numpy().tolist() == []
+    assert decoder(tf.zeros([2, 0], tf.int32), False).numpy().tolist() == [b"", b""]
+
+
+def test_the_first_and_the_last_piece_may_have_tables_of_their_own():
+    decoder = PieceDecoder(lambda: Pieces(["a", "b"], ["A", "B"], ["x", b"\xff"]), [])
+    rows = tf.ragged.constant([[0, 0, 1], [1, 0, 1, 0], [0]])
+    assert decoder(rows, False).numpy().tolist() == [b"Aa\xff", b"Babx", b"x"]

@@ -9,7 +9,9 @@ from tfzoo.text import unicode_tables as tables
 TABLES = ("PUNCTUATION", "NONSPACING_MARKS", "FORMAT", "DECOMPOSABLE", "LATER_PUNCTUATION")
 
 
-@pytest.mark.parametrize("name", [*TABLES, "CHINESE", "WHITESPACE"])
+@pytest.mark.parametrize(
+    "name", [*TABLES, "CHINESE", "WHITESPACE", "LATER_LETTERS", "LATER_NUMBERS"]
+)
 def test_code_points_are_listed_once(name):
     points = tables.code_points(getattr(tables, name))
     assert points and len(points) == len(set(points))
@@ -44,3 +46,7 @@ def test_lowercase_letters_are_those_of_python_up_to_unicode_14():
     assert all(chr(p).lower() == chr(q) for p, q in ours.items() if p not in later)
     assert later < ours.keys()
     assert ours[ord("Σ")] == ord("σ") and ours[0x1E9E] == ord("ß") and 0x130 not in ours
+
+
+def test_a_table_is_a_character_class_of_re2():
+    assert tables.regex_class("9 20-22") == r"\x{9}-\x{9}\x{20}-\x{22}"

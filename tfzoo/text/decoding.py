@@ -1,12 +1,14 @@
-"""Token ids back to text, as tokenizers' WordPiece decoder does it, inside the graph.
+"""Token ids back to text, as tokenizers' decoders do it, inside the graph.
 
-Source: tokenizers, decoders/wordpiece.rs. The decoder turns each token into its piece of the text
-by two facts only, the token and whether it is the first. So the pieces are two tables of strings.
+Source: tokenizers, decoders/*.rs. A decoder turns each token into its piece of the text by three
+facts only: the token, whether it is the first, and whether it is the last. So the pieces are tables
+of strings.
 """
 
 import functools
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -17,22 +19,34 @@ _TIGHT = (" .", " ?", " !", " ,")
 _CONTRACTIONS = (" n't", " 'm", " 's", " 've", " 're")
 
 
+class Pieces(NamedTuple):
+    """What each token of a vocabulary is in a text.
+
+    Attributes:
+        inner: The pieces in the order of ids.
+        first: As the first token of a text; None: as elsewhere.
+        last: As the last token of a text; None: as elsewhere.
+    """
+
+    inner: Sequence[str | bytes]
+    first: Sequence[str | bytes] | None = None
+    last: Sequence[str | bytes] | None = None
+
+
 class PieceDecoder:
     """Joins the pieces of tokens.
 
     Args:
-        vocabulary: The tokens in the order of their ids.
-        prefix: What marks a token that continues a word.
+        pieces: Makes the tables, when the first text is decoded.
         special_ids: Ids of the tokens that `skip_special_tokens` leaves out.
     """
 
-    def __init__(self, vocabulary: Sequence[str], prefix: str, special_ids: Sequence[int]):
-        self._vocabulary = vocabulary
-        self._prefix = prefix
+    def __init__(self, pieces: Callable[[], Pieces], special_ids: Sequence[int]):
+        self._pieces = pieces
         self._special_ids = sorted(set(special_ids))
 
     def __call__(
-        self, token_ids: tf.Tensor | tf.RaggedTensor, skip_special_tokens: bool, clean_up: bool
+        self, token_ids: tf.Tensor | tf.RaggedTensor, skip_special_tokens: bool
     ) -> tf.Tensor:
         """`(n, t)` integers, dense or ragged, to `(n,)` texts. Unknown ids vanish."""
         ragged = token_ids
@@ -40,31 +54,44 @@ class PieceDecoder:
             ragged = tf.RaggedTensor.from_tensor(tf.convert_to_tensor(ragged))
         ids = tf.cast(ragged.flat_values, tf.int32)
         rows = tf.cast(ragged.value_rowids(), tf.int32)
-        first_pieces, later_pieces, is_special = self._tables
-        keep = (ids >= 0) & (ids < len(self._vocabulary))
+        tables, is_special = self._tables
+        keep = (ids >= 0) & (ids < tf.size(is_special))
         if skip_special_tokens:
             keep &= ~tf.gather(is_special, tf.where(keep, ids, 0))
         ids, rows = tf.boolean_mask(ids, keep), tf.boolean_mask(rows, keep)
-        is_first = tf.concat([tf.fill([1], -1), rows[:-1]], 0)[: tf.size(rows)] != rows
-        pieces = tf.where(is_first, tf.gather(first_pieces, ids), tf.gather(later_pieces, ids))
-        texts = tf.strings.unsorted_segment_join(pieces, rows, tf.cast(ragged.nrows(), tf.int32))
-        return _clean_up(texts) if clean_up else texts
+        pieces = tf.gather(tables.inner, ids)
+        size = tf.size(rows)
+        if tables.first is not None:
+            is_first = tf.concat([tf.fill([1], -1), rows[:-1]], 0)[:size] != rows
+            pieces = tf.where(is_first, tf.gather(tables.first, ids), pieces)
+        if tables.last is not None:
+            is_last = tf.concat([rows[1:], tf.fill([1], -1)], 0)[:size] != rows
+            pieces = tf.where(is_last, tf.gather(tables.last, ids), pieces)
+        return tf.strings.unsorted_segment_join(pieces, rows, tf.cast(ragged.nrows(), tf.int32))
 
     @functools.cached_property
-    def _tables(self) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    def _tables(self) -> tuple[Pieces, tf.Tensor]:
         # Made at the first use: whoever never decodes pays neither time nor graph size.
-        later = (
-            token.removeprefix(self._prefix) if token.startswith(self._prefix) else f" {token}"
-            for token in self._vocabulary
-        )
-        special = np.zeros(len(self._vocabulary), bool)
+        pieces = self._pieces()
+        special = np.zeros(len(pieces.inner), bool)
         special[self._special_ids] = True
         with tf.init_scope(), tf.device("CPU"):
-            return (
-                tf.constant([_tidy(token) for token in self._vocabulary]),
-                tf.constant([_tidy(piece) for piece in later]),
-                tf.constant(special),
-            )
+            tables = [None if table is None else tf.constant(table) for table in pieces]
+            return Pieces(*tables), tf.constant(special)
+
+
+def wordpiece(vocabulary: Sequence[str], prefix: str) -> Pieces:
+    """The pieces of tokenizers' WordPiece decoder.
+
+    Args:
+        vocabulary: The tokens in the order of their ids.
+        prefix: What marks a token that continues a word.
+    """
+    later = (
+        token.removeprefix(prefix) if token.startswith(prefix) else f" {token}"
+        for token in vocabulary
+    )
+    return Pieces([_tidy(piece) for piece in later], [_tidy(token) for token in vocabulary])
 
 
 def _tidy(piece: str) -> str:
@@ -77,7 +104,7 @@ def _tidy(piece: str) -> str:
     return piece
 
 
-def _clean_up(texts: tf.Tensor) -> tf.Tensor:
+def clean_up(texts: tf.Tensor) -> tf.Tensor:
     """What transformers' `clean_up_tokenization` does to a text."""
     changes = [(mark, mark[1:]) for mark in _TIGHT]
     changes.append((" ' ", "'"))

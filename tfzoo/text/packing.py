@@ -1,5 +1,7 @@
 """Lays token ids of one or two texts into rows: [CLS] first [SEP] second [SEP] padding.
 
+What stands around the texts, and on which side the padding is, is a family's `Frame`.
+
 Source of the truncation: tokenizers, utils/truncation.rs, strategy LongestFirst. Both texts are cut
 at their end. Easy to get wrong: when both must be cut and the room is odd, the text that was longer
 keeps the one token more, and of two equally long texts the second.
@@ -29,12 +31,28 @@ class Rows(NamedTuple):
         return cls(tf.cast(ids.flat_values, tf.int32), splits[:-1], splits[1:] - splits[:-1])
 
 
-class Marks(NamedTuple):
-    """The ids that frame texts in a row."""
+class Frame(NamedTuple):
+    """What stands around the texts of a row, and what fills it up.
 
-    classifier: int
-    separator: int
-    padding: int
+    Attributes:
+        before: Ids before the first text.
+        between: Ids after the first text of a pair, before the second.
+        after: Ids after the last text.
+        padding: The id that fills rows up.
+        padding_side: "right" or "left".
+        segments: Whether the second text and what comes after it is segment 1.
+    """
+
+    before: tuple[int, ...] = ()
+    between: tuple[int, ...] = ()
+    after: tuple[int, ...] = ()
+    padding: int = 0
+    padding_side: str = "right"
+    segments: bool = False
+
+    def count(self, pairs: bool) -> int:
+        """How many ids of a row are not of a text."""
+        return len(self.before) + len(self.after) + (len(self.between) if pairs else 0)
 
 
 def longest_first(
@@ -54,51 +72,67 @@ def longest_first(
 
 
 def pack(
-    first: Rows, second: Rows | None, max_length: int, width: int | None, marks: Marks
+    first: Rows, second: Rows | None, max_length: int, width: int | None, frame: Frame
 ) -> dict[str, tf.Tensor]:
     """Truncates and lays out the rows.
 
     Args:
         first: Ids of the texts.
         second: Ids of each text's partner, or None.
-        max_length: The longest row, with the two or three marks.
+        max_length: The longest row, with what the frame adds. At least that.
         width: Width of the result; None: that of its longest row. At least `max_length`.
-        marks: The ids around texts.
+        frame: What stands around the texts.
 
     Returns:
         token_ids, segment_ids and padding_mask (1 on tokens, 0 on padding), `(n, width)` int32.
     """
+    fixed = frame.count(pairs=second is not None)
     if second is None:
-        first_n = tf.minimum(first.lengths, max_length - 2)
-        total_n = first_n + 2
+        first_n = tf.minimum(first.lengths, max_length - fixed)
+        total_n = first_n + fixed
     else:
-        first_n, second_n = longest_first(first.lengths, second.lengths, max_length - 3)
-        total_n = first_n + second_n + 3
-    columns_1t = tf.range(tf.maximum(tf.reduce_max(total_n), 2) if width is None else width)[None]
+        first_n, second_n = longest_first(first.lengths, second.lengths, max_length - fixed)
+        total_n = first_n + second_n + fixed
+    if width is None:
+        width = tf.maximum(tf.reduce_max(total_n), fixed)
+    columns_nt = tf.range(width)[None]
+    if frame.padding_side == "left":
+        columns_nt -= width - total_n[:, None]
 
-    first_n1 = first_n[:, None]
-    ids_nt = tf.fill([tf.size(total_n), tf.size(columns_1t)], tf.constant(marks.padding, tf.int32))
+    ids_nt = tf.fill([tf.size(total_n), width], tf.constant(frame.padding, tf.int32))
+    ids_nt = _place(ids_nt, columns_nt, frame.before)
+    places_nt = columns_nt - len(frame.before)
+    ids_nt = _lay(ids_nt, places_nt, first, first_n)
+    places_nt -= first_n[:, None]
+    segments_nt = tf.zeros_like(ids_nt)
     if second is not None:
-        second_start_n1 = first_n1 + 2
-        second_end_n1 = second_start_n1 + second_n[:, None]
-        ids_nt = tf.where(columns_1t == second_end_n1, marks.separator, ids_nt)
-        in_second_nt = (columns_1t >= second_start_n1) & (columns_1t < second_end_n1)
-        ids_nt = tf.where(in_second_nt, _take(second, columns_1t - second_start_n1), ids_nt)
-    ids_nt = tf.where(columns_1t == first_n1 + 1, marks.separator, ids_nt)
-    ids_nt = tf.where(columns_1t <= first_n1, _take(first, columns_1t - 1), ids_nt)
-    ids_nt = tf.where(columns_1t == 0, marks.classifier, ids_nt)
+        ids_nt = _place(ids_nt, places_nt, frame.between)
+        places_nt -= len(frame.between)
+        if frame.segments:
+            in_second_nt = (places_nt >= 0) & (columns_nt < total_n[:, None])
+            segments_nt = tf.cast(in_second_nt, tf.int32)
+        ids_nt = _lay(ids_nt, places_nt, second, second_n)
+        places_nt -= second_n[:, None]
+    ids_nt = _place(ids_nt, places_nt, frame.after)
 
-    mask_nt = columns_1t < total_n[:, None]
-    segments_nt = mask_nt & (columns_1t >= first_n1 + 2)
+    mask_nt = (columns_nt >= 0) & (columns_nt < total_n[:, None])
     return {
         "token_ids": ids_nt,
-        "segment_ids": tf.cast(segments_nt, tf.int32),
+        "segment_ids": segments_nt,
         "padding_mask": tf.cast(mask_nt, tf.int32),
     }
 
 
-def _take(rows: Rows, offsets_nt: tf.Tensor) -> tf.Tensor:
-    """Ids at offsets into each text; anything for an offset outside of it."""
+def _place(ids_nt: tf.Tensor, places_nt: tf.Tensor, tokens: tuple[int, ...]) -> tf.Tensor:
+    """Writes fixed tokens, the first where the place is 0."""
+    for place, token in enumerate(tokens):
+        ids_nt = tf.where(places_nt == place, token, ids_nt)
+    return ids_nt
+
+
+def _lay(ids_nt: tf.Tensor, places_nt: tf.Tensor, rows: Rows, lengths_n: tf.Tensor) -> tf.Tensor:
+    """Writes the first tokens of each text, the first of them where the place is 0."""
     flat = tf.concat([rows.flat, [0]], 0)  # Something to read where there are no tokens at all.
-    where_nt = rows.starts[:, None] + offsets_nt
-    return tf.gather(flat, tf.clip_by_value(where_nt, 0, tf.size(rows.flat)))
+    where_nt = tf.clip_by_value(rows.starts[:, None] + places_nt, 0, tf.size(rows.flat))
+    inside_nt = (places_nt >= 0) & (places_nt < lengths_n[:, None])
+    return tf.where(inside_nt, tf.gather(flat, where_nt), ids_nt)

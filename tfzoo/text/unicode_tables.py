@@ -131,10 +131,26 @@ CHINESE = (
 # BERT removes before it looks for white space.
 WHITESPACE = "9 A D 20 A0 1680 2000-200A 2028-2029 202F 205F 3000"
 
+# Unicode 16, categories L* and N*, as far as they are newer than Unicode 15, the version of the RE2
+# in TensorFlow. tokenizers' regular expressions (Oniguruma) know them.
+LATER_LETTERS = """
+1C89-1C8A A7CB-A7CD A7DA-A7DC 105C0-105F3 10D4A-10D65 10D6F-10D85 10EC2-10EC4 11380-11389 1138B
+1138E 11390-113B5 113B7 113D1 113D3 11BC0-11BE0 13460-143FA 16100-1611D 16D40-16D6C 18CFF
+1E5D0-1E5ED 1E5F0 2EBF0-2EE5D
+"""
+LATER_NUMBERS = (
+    "10D40-10D49 116D0-116E3 11BF0-11BF9 16130-16139 16D70-16D79 1CCF0-1CCF9 1E5F1-1E5FA"
+)
+
 
 def code_points(table: str) -> list[int]:
     """The code points of one of the tables of ranges above, in the table's order."""
     return [point for first, last in _ranges(table) for point in range(first, last + 1)]
+
+
+def regex_class(table: str) -> str:
+    """A table as the inside of a character class, in the syntax of RE2."""
+    return "".join(rf"\x{{{first:x}}}-\x{{{last:x}}}" for first, last in _ranges(table))
 
 
 def lowercase() -> dict[int, int]:

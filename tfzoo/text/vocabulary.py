@@ -57,6 +57,10 @@ class Vocabulary:
                 f"Received: {len(self.tokens)} tokens without {', '.join(missing)}."
             )
 
+    def get(self, token: str, absent: int) -> int:
+        """Id of a token, or `absent` when there is no such token."""
+        return self._ids.get(token, absent)
+
     def id_of(self, token: str) -> int:
         """Id of a token.
 
