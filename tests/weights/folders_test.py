@@ -45,9 +45,7 @@ def test_one_whole_file_goes_before_an_index(tmp_path):
         ("pytorch_model.bin", "PyTorch pickles are programs"),
         ("pytorch_model-00001-of-00002.bin", "PyTorch pickles are programs"),
         ("pytorch_model.bin.index.json", "PyTorch pickles are programs"),
-        ("tf_model.h5", "TensorFlow classes"),
-        ("flax_model.msgpack", "Flax"),
-        ("bert_model.ckpt.index", "TensorFlow 1"),
+        ("bert_model.ckpt.index", "Google's BERT, with bert_config.json"),
         ("adapter_model.safetensors", "Merge it"),
     ],
 )

@@ -1,10 +1,13 @@
 """Which stored weights a wanted head reads."""
 
+import dataclasses
+
 import pytest
 
 from tests.weights import tiny
 from tfzoo.core.errors import UserError
-from tfzoo.models import gpt2
+from tfzoo.core.foreign import Part
+from tfzoo.models import bart, gpt2
 from tfzoo.weights import heads
 
 LAYOUT = tiny.LAYOUT
@@ -83,3 +86,38 @@ def test_a_tied_output_is_no_weight_of_the_head(names, head, tied, left_out):
 def test_an_untied_output_that_is_not_stored_must_be_asked_for_as_new():
     with pytest.raises(UserError, match="no weights for head=causal_lm"):
         heads.choose(gpt2.HUGGING_FACE, [], "causal_lm", True, False, "FOLDER", tied=False)
+
+
+BIAS = "final_logits_bias"
+
+
+@pytest.mark.parametrize(
+    ("names", "head", "tied", "left_out", "fresh"),
+    [
+        ([], "conditional_generation", True, (), (BIAS,)),
+        ([BIAS], "conditional_generation", True, (), ()),
+        ([BIAS], "none", True, (BIAS,), ()),
+        ([], "none", True, (), ()),
+        ([LM_HEAD], "conditional_generation", False, (), (BIAS,)),
+    ],
+)
+def test_weights_that_are_zeros_where_they_are_not_stored_need_not_be(
+    names, head, tied, left_out, fresh
+):
+    found = heads.choose(bart.HUGGING_FACE, names, head, True, False, "FOLDER", tied)
+    assert found == heads.Choice({}, left_out, fresh)
+    with pytest.raises(UserError, match="no weights for head=classification"):
+        heads.choose(bart.HUGGING_FACE, names, "classification", True, False, "FOLDER", tied)
+
+
+def test_a_part_without_a_field_is_what_the_head_says():
+    layout = dataclasses.replace(LAYOUT, parts=(Part(None, "bert.pooler.", ("classification",)),))
+
+    def choose_in(names, head, new):
+        return heads.choose(layout, names, head, True, new, "FOLDER")
+
+    whole = [*ENCODER, POOLER]
+    assert choose_in(whole, "none", False) == heads.Choice({}, ("bert.pooler.",), ())
+    assert choose_in(whole, "classification", True) == heads.Choice({}, (), ("classifier.",))
+    # It is never new: then it would be random below a head that is.
+    assert choose_in(ENCODER, "classification", True) == heads.Choice({}, (), ("classifier.",))

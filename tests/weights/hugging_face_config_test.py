@@ -249,3 +249,10 @@ def test_an_alias_is_the_architecture_with_other_defaults():
 def test_what_is_no_alias_stays_as_it_is():
     values = {"model_type": "bert", "architectures": ["ZertForMaskedLM"]}
     assert config.unaliased(values, ALIASED) == values
+
+
+def test_an_absent_key_has_the_value_of_transformers_where_that_is_not_ours():
+    layout = dataclasses.replace(tiny.LAYOUT, defaults={"layer_norm_eps": 0.5})
+    absent = config.fields({"model_type": "bert"}, layout, "config.json")
+    given = config.fields({"model_type": "bert", "layer_norm_eps": 0.25}, layout, "config.json")
+    assert (absent["norm_epsilon"], given["norm_epsilon"]) == (0.5, 0.25)

@@ -1,5 +1,6 @@
 """Hugging Face folders: names of weights, heads, ties, and writing them back."""
 
+import dataclasses
 import json
 
 import ml_dtypes
@@ -270,3 +271,40 @@ def test_config_json_is_complete(tmp_path):
         key: value for key, value in tiny.CONFIG.items() if key != "architectures"
     }
     assert written["id2label"] == {"0": "a", "1": "b"} and written["pad_token_id"] == 4
+
+
+def test_other_values_untie_where_the_values_decide(tmp_path):
+    layout = dataclasses.replace(LAYOUT, untied_by_values=True)
+    tensors = tiny.weights("bert.", "cls.")
+    for values_of_twin, tied in ((tensors[WORDS].copy(), True), (tensors[WORDS] + 1, False)):
+        stored = {**tensors, f"{DECODER}.weight": values_of_twin}
+        plan = hugging_face.plan(tiny.write(tmp_path / "x", "BertForPreTraining", stored), layout)
+        assert plan.fields.get("tied_output", True) == tied
+        assert (f"{DECODER}.weight" in plan.tensors) == (not tied)
+
+
+def test_copies_are_read_once_and_must_agree(tmp_path):
+    copy = "bert.copy.weight"
+    layout = dataclasses.replace(LAYOUT, copies={copy: WORDS})
+    tensors = tiny.weights("bert.")
+    words = tensors[WORDS]
+    plan = hugging_face.plan(tiny.write(tmp_path / "x", tensors=tensors | {copy: words}), layout)
+    assert copy not in plan.tensors and WORDS in plan.tensors
+    del tensors[WORDS]
+    plan = hugging_face.plan(tiny.write(tmp_path / "x", tensors=tensors | {copy: words}), layout)
+    assert np.array_equal(plan.tensors[WORDS].read(), words)
+    tensors |= {WORDS: words, copy: words + 1}
+    with pytest.raises(UserError, match=f"always one: {copy}, {WORDS}"):
+        hugging_face.plan(tiny.write(tmp_path / "x", tensors=tensors), layout)
+
+
+def test_only_bare_heads_are_written_without_the_prefix(tmp_path):
+    model = build(tiny.write(tmp_path / "x", "BertForMaskedLM"))
+    for bare, is_bare in ((("none",), False), (("none", "masked_lm"), True)):
+        layout = dataclasses.replace(LAYOUT, bare=bare)
+        folder = tmp_path / str(is_bare)
+        folder.mkdir()
+        hugging_face.write(folder, model, layout, None)
+        names = set(safetensors.numpy.load_file(folder / "model.safetensors"))
+        assert (WORDS in names) == (not is_bare)
+        assert (WORDS.removeprefix("bert.") in names) == is_bare

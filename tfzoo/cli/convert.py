@@ -1,7 +1,9 @@
-"""Turns a Hugging Face folder into a tfzoo model folder, or (OUT = hf:FOLDER) the other way round.
+"""Turns a model of another library into a tfzoo model folder, or (OUT = hf:FOLDER) back.
 
-A Hugging Face folder holds config.json, model.safetensors and vocab.txt or tokenizer.json. Every
-weight is accounted for: what is missing, left over or of another shape is listed and refused.
+SOURCE is a folder of Hugging Face's transformers (safetensors, tf_model.h5, flax_model.msgpack), of
+sentence-transformers, of KerasHub or of T5X; a checkpoint of Google's BERT, of OpenAI's GPT or
+GPT-2; hf://ORGANIZATION/NAME[@REVISION] from the hub; or keras_hub:PRESET. Every weight is
+accounted for: what is missing, left over or of another shape is listed and refused.
 """
 
 import argparse
@@ -13,7 +15,9 @@ EXAMPLE = "tfzoo convert hf:downloads/bert-base-uncased models/bert"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options of `tfzoo convert`."""
-    parser.add_argument("source", metavar="SOURCE", help="a model folder, or hf:FOLDER")
+    parser.add_argument(
+        "source", metavar="SOURCE", help="a model folder, hf://ORG/NAME, or keras_hub:PRESET"
+    )
     parser.add_argument("out", metavar="OUT", help="a new folder, or hf:FOLDER for transformers")
 
 

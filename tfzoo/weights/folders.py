@@ -1,7 +1,7 @@
 """Finds the weights in a Hugging Face folder: one safetensors file, or shards with their index."""
 
 import pathlib
-from typing import Any
+from collections.abc import Callable
 
 from tfzoo.core import json_file
 from tfzoo.core.errors import UserError
@@ -21,11 +21,15 @@ _REFUSED = {
     "pytorch_model*.bin*": "PyTorch pickles are programs: reading one runs whatever is in it. "
     + _CONVERT,
     "*.pt": "PyTorch pickles are programs: reading one runs whatever is in it. " + _CONVERT,
-    "*.ckpt*": "TensorFlow 1 checkpoints are not read yet. " + _CONVERT,
-    "tf_model*.h5*": "the format of transformers' TensorFlow classes is not read yet. " + _CONVERT,
-    "flax_model*.msgpack*": "Flax checkpoints are not read yet. " + _CONVERT,
+    "*.ckpt*": "of TensorFlow's checkpoints only Google's BERT, with bert_config.json, and "
+    "OpenAI's GPT-2, with hparams.json, are read. " + _CONVERT,
     "adapter_model*": "an adapter is no whole model. Merge it into its base model first",
 }
+
+
+def has_safetensors(folder: pathlib.Path) -> bool:
+    """Whether a folder holds weights as safetensors."""
+    return (folder / SINGLE).exists() or (folder / INDEX).exists()
 
 
 def read(folder: pathlib.Path) -> dict[str, StoredTensor]:
@@ -38,7 +42,7 @@ def read(folder: pathlib.Path) -> dict[str, StoredTensor]:
     if (folder / SINGLE).exists():
         return safetensors_file.read(folder / SINGLE)
     if (folder / INDEX).exists():
-        return _sharded(folder)
+        return sharded(folder / INDEX, ".safetensors", safetensors_file.read)
     for pattern, why in _REFUSED.items():
         found = sorted(folder.glob(pattern))
         if found:
@@ -49,29 +53,47 @@ def read(folder: pathlib.Path) -> dict[str, StoredTensor]:
     raise UserError(f"{folder} has no weights. Expected {SINGLE}, or shards with {INDEX}.")
 
 
-def _sharded(folder: pathlib.Path) -> dict[str, StoredTensor]:
-    index = folder / INDEX
+def sharded(
+    index: pathlib.Path,
+    suffix: str,
+    read_file: Callable[[pathlib.Path], dict[str, StoredTensor]],
+    inside: Callable[[str], str] = str,
+) -> dict[str, StoredTensor]:
+    """The tensors of several files by the names that an index gives them.
+
+    Args:
+        index: A JSON file whose `weight_map` says which file each tensor is in.
+        suffix: How the names of the files end.
+        read_file: Reads one of them.
+        inside: The name inside its file of a tensor that the index names.
+
+    Raises:
+        UserError: when index and files contradict each other.
+    """
     places = json_file.read_object(index).get("weight_map")
     if not isinstance(places, dict) or not places:
         raise UserError(f"{index} has no `weight_map` from tensor names to files.")
-    shards = {file: _shard(index, file) for file in sorted(set(map(str, places.values())))}
+    files = sorted(set(map(str, places.values())))
+    shards = {file: read_file(_shard(index, file, suffix)) for file in files}
     tensors = {}
     for name, file in places.items():
-        if name not in shards[file]:
+        if inside(name) not in shards[file]:
             raise UserError(f"{index} says that `{name}` is in {file}, where it is not.")
-        tensors[name] = shards[file][name]
-    extra = [f"{n} ({f})" for f, shard in shards.items() for n in shard if places.get(n) != f]
+        tensors[name] = shards[file][inside(name)]
+    expected = {(inside(name), file) for name, file in places.items()}
+    extra = [f"{n} ({f})" for f, shard in shards.items() for n in shard if (n, f) not in expected]
     if extra:
         raise UserError(f"{index} does not name tensors that its files hold: {shorten(extra)}.")
     return tensors
 
 
-def _shard(index: pathlib.Path, file: Any) -> dict[str, StoredTensor]:
+def _shard(index: pathlib.Path, file: str, suffix: str) -> pathlib.Path:
     # A name with a folder in it could make us read any file of the machine.
-    if pathlib.PurePath(file).name != file or "\\" in file or not file.endswith(".safetensors"):
+    path = index.parent / file
+    if pathlib.PurePath(file).name != file or "\\" in file or not file.endswith(suffix):
         raise UserError(
-            f"{index} must name safetensors files beside it, without a folder. Received: {file!r}."
+            f"{index} must name {suffix[1:]} files beside it, without a folder. Received: {file!r}."
         )
-    if not (index.parent / file).is_file():
+    if not path.is_file():
         raise UserError(f"{index} names the file {file}, which is missing.")
-    return safetensors_file.read(index.parent / file)
+    return path

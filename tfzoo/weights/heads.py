@@ -59,20 +59,23 @@ def choose(
         UserError: when the head is not in the checkpoint and not asked for as a new one.
     """
     present, wanted = stored(layout, names, tied), layout.head_weights(head, tied)
-    if not new and not set(wanted) <= present:
+    if not new and not set(wanted) <= present.union(layout.zeros):
         raise UserError(
             f"{where} holds no weights for head={head}. For a new, untrained one pass "
             f"labels=[...] or new_head=True; for the encoder alone pass head='none'. "
             f"Received: {describe(present)}."
         )
     left_out = sorted(present if new else present - set(wanted) if asked else ())
-    fresh = list(wanted) if new else []
+    fresh = [name for name in wanted if new or name not in present]
     fields = {}
     for part in layout.parts:
         is_stored = any(name.startswith(part.prefix) for name in names)
-        fields[part.field] = head in part.heads or (head == "none" and is_stored)
-        if not fields[part.field]:
+        optional = part.field is not None
+        is_drawn = head in part.heads or (optional and head == "none" and is_stored)
+        if part.field is not None:
+            fields[part.field] = is_drawn
+        if not is_drawn:
             left_out.append(part.prefix)
-        elif new and not is_stored:
+        elif new and optional and not is_stored:
             fresh.append(part.prefix)
     return Choice(fields, tuple(left_out), tuple(fresh))

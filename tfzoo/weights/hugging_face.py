@@ -13,7 +13,7 @@ from absl import logging
 from tfzoo.core import json_file
 from tfzoo.core.errors import UserError
 from tfzoo.core.foreign import HuggingFace
-from tfzoo.weights import folders, heads, safetensors_file, strict
+from tfzoo.weights import folders, heads, layouts, safetensors_file, strict
 from tfzoo.weights import hugging_face_config as config
 from tfzoo.weights.stored import Array, Checkpoint, StoredTensor
 
@@ -45,7 +45,7 @@ def plan(
     """Reads config.json and the names of the weights, and decides what to build.
 
     Args:
-        folder: A Hugging Face model folder.
+        folder: A Hugging Face model folder, or one that `layouts` reads as such.
         layout: What our architecture says about it.
         head: The head to build; None means the one that the folder holds.
         new_head: Whether that head keeps its initial values.
@@ -56,10 +56,13 @@ def plan(
             not in the checkpoint and was not asked for as a new one.
     """
     where = str(folder / config.NAME)
-    values = config.unaliased(config.read(folder), layout)
+    source = layouts.read(folder)
+    values = config.unaliased(source.values, layout)
     fields = config.fields(values, layout, where)
     tied = bool(fields.get("tied_output", True))
-    tensors = canonical(folders.read(folder), layout, str(folder))
+    tensors = canonical(source.tensors, layout, str(folder))
+    if tied and layout.untied_by_values and _differ(tensors, layout.tied):
+        tied = fields["tied_output"] = False
     asked = head is not None
     if head is None:
         head = _stored_head(values, layout, heads.stored(layout, tensors, tied), where, tied)
@@ -106,7 +109,7 @@ def canonical(tensors: Checkpoint, layout: HuggingFace, where: str) -> dict[str,
     for name in layout.counters:
         if name in renamed:
             _check_counter(renamed.pop(name), where)
-    return renamed
+    return _without_copies(renamed, layout.copies, where)
 
 
 def _check_counter(tensor: StoredTensor, where: str) -> None:
@@ -160,6 +163,30 @@ def _check_same_form(values: Mapping[str, Any], layout: HuggingFace, head: str, 
             f"{where} holds head {declared}, whose weights look like those of the head asked "
             f"for. For a new, untrained one pass labels=[...]. Received: head={head}."
         )
+
+
+def _without_copies(
+    tensors: dict[str, StoredTensor], copies: Mapping[str, str], where: str
+) -> dict[str, StoredTensor]:
+    if _differ(tensors, copies):
+        raise UserError(
+            f"{where} stores different values for weights that are always one: "
+            f"{', '.join(sorted({*copies, *copies.values()}))}."
+        )
+    for name, twin in copies.items():
+        if name in tensors:
+            tensors.setdefault(twin, tensors[name])
+            del tensors[name]
+    return tensors
+
+
+def _differ(tensors: Checkpoint, twins: Mapping[str, str]) -> bool:
+    """Whether any weight has other values than its twin, both being stored."""
+    return any(
+        not np.array_equal(tensors[name].read(), tensors[twin].read())
+        for name, twin in twins.items()
+        if name in tensors and twin in tensors
+    )
 
 
 def _untwinned(
@@ -217,7 +244,7 @@ def _foreign_tensors(model: Any, layout: HuggingFace) -> dict[str, Any]:
         for name, twin in layout.untied.items():
             if twin in tensors:
                 tensors[name] = tensors[twin]
-    if model.config.head == "none":
+    if model.config.head in layout.bare:
         # The headless class is the encoder itself, so its names have no prefix.
         tensors = {name.removeprefix(layout.prefix): value for name, value in tensors.items()}
     return tensors

@@ -63,10 +63,14 @@ def read(folder: pathlib.Path) -> dict[str, Any]:
 
 
 def unaliased(values: Mapping[str, Any], layout: HuggingFace) -> dict[str, Any]:
-    """The values of a model type that is read as another one, such as mT5, as that other one's."""
+    """The values of a model type that is read as another one, such as mT5, as that other one's.
+
+    Raises:
+        UserError: when keys contradict each other.
+    """
     alias = layout.aliases.get(values["model_type"])
     if alias is None:
-        return dict(values)
+        return layout.modern(values)
     found = {**alias.defaults, **values, "model_type": layout.model_type}
     classes = values.get("architectures")
     if isinstance(classes, list):
@@ -76,7 +80,7 @@ def unaliased(values: Mapping[str, Any], layout: HuggingFace) -> dict[str, Any]:
             else name
             for name in classes
         ]
-    return found
+    return layout.modern(found)
 
 
 def fields(values: Mapping[str, Any], layout: HuggingFace, where: str) -> dict[str, Any]:
@@ -90,6 +94,7 @@ def fields(values: Mapping[str, Any], layout: HuggingFace, where: str) -> dict[s
             f"{where} must be of model_type {layout.model_type}. "
             f"Received: model_type={values.get('model_type')!r}."
         )
+    values = {**layout.defaults, **values}
     for key, value in values.items():
         if key in layout.fields or key in _READ_HERE:
             continue

@@ -32,6 +32,18 @@ class StoredTensor:
 Checkpoint = Mapping[str, StoredTensor]
 
 
+def changed(
+    tensor: StoredTensor, shape: tuple[int, ...], change: Callable[[Array], Array]
+) -> StoredTensor:
+    """A tensor in another form, such as transposed; it is changed when it is read."""
+    return dataclasses.replace(tensor, shape=shape, read=lambda: change(tensor.read()))
+
+
+def transposed(tensor: StoredTensor) -> StoredTensor:
+    """A tensor with its axes in reverse order."""
+    return changed(tensor, tensor.shape[::-1], np.transpose)
+
+
 def float32(stored: Array, dtype: str) -> Array:
     """An array of the safetensors type F32, F16 or BF16 as float32, exactly.
 
