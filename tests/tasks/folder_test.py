@@ -14,12 +14,14 @@ import tensorflow as tf
 
 import tfzoo
 from tests.tasks import tiny
+from tests.weights import hub_test, keras_hub_test
 from tests.weights import tiny as hugging_face_tiny
 from tfzoo.core.errors import UserError
 from tfzoo.tasks import folder
 from tfzoo.tasks.classification import Classification
 from tfzoo.tasks.embedding import Embedding
 from tfzoo.tasks.head import HeadOutputs
+from tfzoo.weights import hub
 
 TEXTS = ["a b cd", "", "日 é é", "a [SEP] b", "b " * 50]
 
@@ -181,13 +183,37 @@ def test_folders_that_are_none_are_one_line(tmp_path):
     assert "is a file" in refused(tmp_path / "file")
     assert "is not a model folder: it has no config.json" in refused(tmp_path / "empty")
     assert "config.json:1 is not valid JSON" in refused(tmp_path / "broken")
-    assert "does not download" in refused("hf://google-bert/bert-base-uncased")
+    assert "is not a folder" in refused("keras_hub:nowhere/preset")
+
+
+def test_a_model_in_the_cache_of_the_hub_is_loaded_and_converted(tmp_path, monkeypatch):
+    from huggingface_hub import constants
+
+    snapshot = hub_test.cache(tmp_path / "cache")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    wanted = tfzoo.load(snapshot).model.get_weights()
+    folder.convert(f"hf://org/name@{hub_test.FIRST}", str(tmp_path / "out"))
+    for source in ("hf://org/name", tmp_path / "out"):
+        found = tfzoo.load(source).model.get_weights()
+        assert all(np.array_equal(a, b) for a, b in zip(found, wanted, strict=True))
+    assert "HF_HUB_OFFLINE is set" in refused("hf://org/other")
+
+
+def test_a_preset_of_keras_hub_is_a_folder_or_one_that_keras_published(tmp_path, monkeypatch):
+    path = keras_hub_test.write(tmp_path / "preset")
+    asked = []
+    monkeypatch.setattr(hub, "fetch", lambda address: asked.append(address) or path)
+    assert folder.load(f"keras_hub:{path}").config.vocab_size == 7
+    assert not asked
+    assert folder.load("keras_hub:bert_tiny_en_uncased").config.vocab_size == 7
+    assert asked == ["hf://keras/bert_tiny_en_uncased"]
 
 
 @pytest.mark.parametrize(
     ("model_type", "message"),
     [
-        ("roberta", "Expected model_type bert. Received: model_type='roberta'"),
+        ("albert", "Received: model_type='albert'"),
         (3, "no `model_type`"),
     ],
 )
@@ -212,7 +238,7 @@ def test_other_architectures_are_refused_by_name(tmp_path, model_type, message):
         ({"task": {"name": "classification", "labels": [1]}}, "`labels` is of a wrong type"),
         ({"task": {"name": "classification"}}, "labels"),
         ({"task": {"name": "classification", "labels": ["a", "b"]}}, "needs a model with head"),
-        ({"tokenizer": "byte_pairs"}, "is not a tokenizer"),
+        ({"tokenizer": "byte_pairs"}, "is not a kind of tokenizer"),
     ],
 )
 def test_a_config_that_was_tampered_with_is_one_line(embedding, values, message):

@@ -137,13 +137,16 @@ def _agreement(key: str, got: Sequence[Row], wanted: Sequence[Row]) -> Agreement
 def _without_padding(
     name: str, values: np.ndarray, golden: Golden, case: Case, width: int, spec: TensorSpec | None
 ) -> np.ndarray:
+    truths = [each.answers[case.request.signature][name] for each in case.goldens]
     truth = golden.answers[case.request.signature][name]
-    length = len(golden.token_ids)
-    has_tokens = values.ndim > 0 and truth.ndim > 0 and truth.shape[0] == length
     fixed = spec is not None and spec.shape is not None and spec.shape[1:2] != (None,)
-    if has_tokens and not fixed and values.shape[0] == width:
-        return np.asarray(values[:length])
-    return np.asarray(values)
+    if fixed or values.ndim == 0 or truth.ndim == 0:
+        return np.asarray(values)
+    # As wide as the row that was asked, or, of the target tokens in such rows, as the longest one.
+    widths = {max(each.shape[0] for each in truths)}
+    if truth.shape[0] == len(golden.token_ids):
+        widths.add(width)
+    return np.asarray(values[: truth.shape[0]] if values.shape[0] in widths else values)
 
 
 def _require_finite(name: str, *arrays: np.ndarray) -> None:

@@ -25,6 +25,7 @@ TEXT_OPS = frozenset(
         "FastBertNormalize",
         "FastWordpieceTokenizeWithOffsets",
         "FastWordpieceDetokenize",
+        "TFText>FastSentencepieceTokenize",
     }
 )
 # A function with jit_compile=True: NodeDef or FunctionDef attribute `_XlaMustCompile`, b = true.

@@ -80,6 +80,11 @@ def check(task: Task, precisions: Sequence[str], forms: Sequence[str]) -> None:
                 raise UserError(unknown_name(f"{kind} of TFLite files", name, known))
     if "text" in forms and task.tokenizer is None:
         raise UserError("TFLite files from text need a tokenizer, which this model came without.")
+    if "text" in forms and "text" not in forms_of(task):
+        raise UserError(
+            "TFLite has no operations for what this task does with texts; its files take token "
+            "ids. Received: form=text."
+        )
     for label in task.labels or ():
         if len(label.splitlines()) > 1:
             raise UserError(f"labels.txt holds a label a line. Received: label={label!r}.")
@@ -87,22 +92,26 @@ def check(task: Task, precisions: Sequence[str], forms: Sequence[str]) -> None:
 
 def forms_of(task: Task) -> tuple[str, ...]:
     """The forms that there can be for a task."""
-    return tuple(FORMS) if task.tokenizer is not None else ("token_ids",)
+    return tuple(FORMS) if task.has_lite_text else ("token_ids",)
 
 
 class _Saved(tf.Module):
-    """What the temporary SavedModel tracks: the bare weights, and the tokenizer's constants."""
+    """What the temporary SavedModel tracks: the bare weights, and the tokenizer's constants.
 
-    def __init__(self, task: Task):
+    A file of token ids has no tokenizer: its tables would be operations that TFLite lacks.
+    """
+
+    def __init__(self, task: Task, form: str):
         super().__init__(name="lite")
         self.weights = [weight.value for weight in weights(task).values()]
-        self.tokenizer = task.tokenizer
+        if form == "text":
+            self.tokenizer = task.tokenizer
 
 
 def _save(task: Task, form: str, folder: pathlib.Path) -> None:
     function = _token_ids(task) if form == "token_ids" else _text(task)
     tf.saved_model.save(
-        _Saved(task),
+        _Saved(task, form),
         os.fspath(folder),
         signatures={FORMS[form]: function},
         options=tf.saved_model.SaveOptions(experimental_custom_gradients=False),

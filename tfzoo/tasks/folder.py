@@ -5,7 +5,6 @@ transformers and of sentence-transformers are read too, and written by `convert`
 """
 
 import dataclasses
-import importlib
 import inspect
 import os
 import pathlib
@@ -28,15 +27,16 @@ from tfzoo.tasks.recipe import (
     read_tfzoo,
 )
 from tfzoo.tasks.task import Task
-from tfzoo.weights import hugging_face, keras_file, sentence_transformers
+from tfzoo.text import kinds
+from tfzoo.weights import (
+    hub,
+    hugging_face,
+    keras_file,
+    keras_hub,
+    layouts,
+    sentence_transformers,
+)
 
-_TOKENIZERS = {
-    "wordpiece": ("tfzoo.text.wordpiece", "WordPiece"),
-    "byte_level_bpe": ("tfzoo.text.byte_level_bpe", "ByteLevelBPE"),
-    "gpt_bpe": ("tfzoo.text.gpt_bpe", "GptBPE"),
-    "sentencepiece": ("tfzoo.text.sentencepiece", "SentencePiece"),
-    "marian": ("tfzoo.text.marian", "Marian"),
-}
 # What a model folder may hold. A folder with anything else in it is never written over.
 _REPLACEABLE = {
     CONFIG,
@@ -88,8 +88,11 @@ def load(
     """Loads a model folder with every weight accounted for.
 
     Args:
-        source: A tfzoo folder, a Hugging Face folder with safetensors, or a sentence-transformers
-            folder. `hf:` may stand in front of the latter two.
+        source: A tfzoo folder; a folder of Hugging Face's transformers (`hf:` may stand in front),
+            with safetensors, tf_model.h5 or flax_model.msgpack; one of sentence-transformers, of
+            KerasHub (`keras_hub:`), of T5X; a checkpoint of Google's BERT, of OpenAI's GPT or
+            GPT-2. Or a model of the hub, `hf://org/name` or `hf://org/name@revision`, and
+            `keras_hub:preset`.
         head: The head to have; None means the one that is stored. `none` leaves the encoder.
         labels: Names of the classes of a new, untrained `head`.
         new_head: Whether `head` is a new, untrained one. `labels` implies it.
@@ -194,18 +197,21 @@ def convert(source: str, destination: str) -> None:
 
 def _existing(source: str | os.PathLike[str]) -> pathlib.Path:
     text = os.fspath(source)
-    if text.startswith("hf://"):
-        raise UserError(
-            f"tfzoo does not download models yet. Fetch the folder first (huggingface-cli download "
-            f"NAME --local-dir FOLDER) and give it as hf:FOLDER. Received: {text}."
-        )
-    folder = pathlib.Path(text.removeprefix("hf:")).expanduser()
+    if text.startswith(hub.PREFIX):
+        return hub.fetch(text)
+    is_preset = text.startswith(keras_hub.PREFIX)
+    prefix = keras_hub.PREFIX if is_preset else "hf:"
+    folder = pathlib.Path(text.removeprefix(prefix)).expanduser()
+    if is_preset and not folder.exists() and folder.name == str(folder):
+        return hub.fetch(f"{keras_hub.ON_THE_HUB}{folder}")
     if not folder.is_dir():
         what = "is a file, not a model folder" if folder.exists() else "is not a folder"
         raise UserError(
             f"{folder} {what}. Expected a tfzoo or Hugging Face model folder. Received: {text}."
         )
-    if not any((folder / name).exists() for name in (CONFIG, sentence_transformers.MODULES)):
+    if not (folder / CONFIG).exists() and not (
+        (folder / sentence_transformers.MODULES).exists() or layouts.matches(folder)
+    ):
         raise UserError(f"{folder} is not a model folder: it has no {CONFIG}. Received: {text}.")
     return folder
 
@@ -286,14 +292,15 @@ def _option_names(task_class: Any) -> set[str]:
 def _tokenizer(recipe: Recipe, max_length: int | None) -> Any:
     if recipe.tokenizer is None:
         return None
-    if recipe.tokenizer not in list(_TOKENIZERS):
-        what = unknown_name("tokenizer", str(recipe.tokenizer), _TOKENIZERS)
-        raise UserError(f"{recipe.folder / CONFIG}: {what}")
-    module, name = _TOKENIZERS[recipe.tokenizer]
-    tokenizer = getattr(importlib.import_module(module), name).from_folder(recipe.folder)
-    if max_length is not None and max_length > tokenizer.max_length:
-        # What the folder says is a habit of its tokenizer, not a limit of the model.
-        return type(tokenizer).from_folder(recipe.folder, max_length=max_length)
+    try:
+        tokenizer_class: Any = kinds.class_of(str(recipe.tokenizer))
+    except UserError as error:
+        raise UserError(f"{recipe.folder / CONFIG}: {error}") from None
+    with layouts.tokenizer_folder(recipe.folder) as place:
+        tokenizer = tokenizer_class.from_folder(place)
+        if max_length is not None and max_length > tokenizer.max_length:
+            # What the folder says is a habit of its tokenizer, not a limit of the model.
+            return tokenizer_class.from_folder(place, max_length=max_length)
     return tokenizer
 
 
@@ -330,7 +337,7 @@ def _architecture(model: Any) -> str:
 
 
 def _tokenizer_name(tokenizer: Any) -> str:
-    for name, (_, class_name) in _TOKENIZERS.items():
-        if type(tokenizer).__name__ == class_name:
+    for name, (module, class_name) in kinds.KINDS.items():
+        if (type(tokenizer).__module__, type(tokenizer).__name__) == (module, class_name):
             return name
     raise UserError(f"No folder can hold this tokenizer. Received: {type(tokenizer).__name__}.")

@@ -20,8 +20,8 @@ from tfzoo.core.renames import Rename, find
 from tfzoo.weights import (
     heads,
     hugging_face,
-    hugging_face_config,
     keras_file,
+    layouts,
     sentence_transformers,
     strict,
 )
@@ -36,6 +36,8 @@ TOKENIZER_FILES = (
     "merges.txt",
     "encoder.json",
     "vocab.bpe",
+    "encoder_bpe_40000.json",
+    "vocab_40000.bpe",
     "spiece.model",
     "source.spm",
     "target.spm",
@@ -183,7 +185,7 @@ def read_hugging_face(
         UserError: for what is missing, broken or not supported.
     """
     encoder, pooling = sentence_transformers.read(folder)
-    name = _model_of_type(hugging_face_config.read(encoder)["model_type"], encoder)
+    name = _model_of_type(layouts.read(encoder).values["model_type"], encoder)
     layout = models.module(name).HUGGING_FACE
     if head is not None:
         _check_head(layout, head, new_head, labels)

@@ -36,6 +36,10 @@ class SequenceToSequence(Task):
     ):
         super().__init__(model, tokenizer, True, max_length)
 
+    @property
+    def has_lite_text(self) -> bool:
+        return False  # it has no operations that join ragged rows
+
     def inputs(self, text: tf.Tensor, pair: tf.Tensor | None = None) -> Tensors:
         source = super().inputs(text)
         if pair is None:
@@ -72,9 +76,11 @@ class SequenceToSequence(Task):
         target = tf.gather(inputs["token_ids"], places, batch_dims=1) * mask
         start = tf.fill(tf.shape(first_n1), self.model.config.decoder_start_id)
         decoder = tf.concat([start, target], 1)[:, :-1]
+        # A row may be wider than the positions that the encoder has.
+        width = tf.reduce_max(first_n1)
         return {
-            "token_ids": inputs["token_ids"] * is_source,
-            "padding_mask": is_source,
+            "token_ids": (inputs["token_ids"] * is_source)[:, :width],
+            "padding_mask": is_source[:, :width],
             "target_token_ids": target,
             "decoder_token_ids": decoder,
             "decoder_padding_mask": mask,

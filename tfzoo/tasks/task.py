@@ -83,6 +83,11 @@ class Task(abc.ABC):
         )
         return inputs if self.tokenizer.frame.count(pairs=False) else _not_empty(inputs)
 
+    @property
+    def has_lite_text(self) -> bool:
+        """Whether TFLite has operations that give a text exactly its tokens."""
+        return bool(getattr(self.tokenizer, "lite_is_exact", False))
+
     def run(self, model: Any, inputs: Tensors, training: bool = False) -> Tensors:
         """What a model, the task's own or its `features`, gives for what `inputs` gave."""
         named = {name: inputs[name.removeprefix("encoder_")] for name in model.input}
