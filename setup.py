@@ -12,9 +12,11 @@ INSTALL = [
     "aiohttp>=3.10,<4",  # the embedded server
     "flatbuffers>=24.3.25,<27",  # reads what a TFLite file needs
     "h5py>=3.11,<4",  # Keras' weight files
+    "huggingface-hub>=1,<3",  # models by hf://; a megabyte, so not worth an extra to forget
     "keras>=3.15,<3.16",  # the trainer overrides one private method of its optimizers
     "matplotlib>=3.9,<4",  # the confusion matrix as a picture
     "numpy>=2,<3",
+    "protobuf>=5,<8",  # SentencePiece models; TensorFlow brings it
     "pyyaml>=6,<7",  # experiments
     "requests>=2.32,<3",  # the client
     "safetensors>=0.5,<1",  # Hugging Face checkpoints
@@ -28,8 +30,13 @@ TEST = [
     "pytest>=8,<10",
     "pytest-timeout>=2.3,<3",
 ]
+VOCABULARY = [  # what trains vocabularies; tokenizing needs none of it
+    "sentencepiece>=0.2,<1",
+    "tokenizers>=0.22,<1",
+]
 PARITY = [
     "sentence-transformers>=5,<7",
+    "sentencepiece>=0.2,<1",
     "tokenizers>=0.22,<1",
     "torch==2.13.0",  # the reference of the tests with marker parity; tfzoo never imports it
     "transformers>=5,<6",
@@ -59,7 +66,13 @@ setuptools.setup(
     packages=setuptools.find_packages(include=["tfzoo", "tfzoo.*"]),
     package_data={"tfzoo": ["py.typed", "text/*.xz", "text/*.bin*"]},
     install_requires=INSTALL,
-    extras_require={"test": TEST, "parity": PARITY, "bench": BENCH, "dev": DEVELOP},
+    extras_require={
+        "test": TEST,
+        "vocabulary": VOCABULARY,
+        "parity": PARITY,
+        "bench": BENCH,
+        "dev": DEVELOP,
+    },
     entry_points={"console_scripts": ["tfzoo = tfzoo.cli.main:console"]},
     # BUILD and setuptools' build/ are one name on macOS and Windows disks.
     options={"build": {"build_base": ".build"}},

@@ -28,7 +28,10 @@ ORDER = (
 LEVEL = {name: level for level, names in enumerate(ORDER) for name in names}
 # The face of the package names functions of upper layers, and imports them when they are asked for.
 FACE = "tfzoo/__init__.py"
-DISTRIBUTION = {"yaml": "pyyaml", "absl": "absl_py", "sklearn": "scikit_learn", "PIL": "pillow"}
+DISTRIBUTION = {
+    "yaml": "pyyaml", "absl": "absl_py", "sklearn": "scikit_learn", "PIL": "pillow",
+    "google": "protobuf",
+}  # fmt: skip
 
 
 @functools.cache

@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from tfzoo import models
 from tfzoo.cli import main as cli
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -131,3 +132,14 @@ def test_the_quickstart_says_what_the_readme_shows(readme, tmp_path):
         assert (tmp_path / "quickstart" / path).exists()
     assert list((tmp_path / "quickstart" / "exports").glob("*/1/saved_model.pb"))
     assert list((tmp_path / "quickstart" / "exports").glob("*/tflite/1/*.tflite"))
+
+
+MIGRATION = re.compile(r'^\| `TF(\w+)[^|]*\|[^|]*\| `tfzoo\.load\(x, head="(\w+)"', re.M)
+
+
+def test_the_table_for_newcomers_names_heads_that_are_those_classes(readme):
+    rows = MIGRATION.findall(readme)
+    assert len(rows) > 12
+    layouts = [models.module(name).HUGGING_FACE for name in models.names()]
+    heads = {layout.heads[head][0]: head for layout in layouts for head in layout.heads}
+    assert not [(name, head) for name, head in rows if heads.get(name) != head]

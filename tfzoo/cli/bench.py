@@ -32,22 +32,26 @@ def encoder(arguments: Sequence[str]) -> int:
 
 
 def tokenizer(arguments: Sequence[str]) -> None:
-    """WordPiece, from strings to tensors."""
+    """A tokenizer, from strings to tensors."""
     parser = Parser(
         prog="tfzoo bench tokenizer",
         description=tokenizer.__doc__,
         example="tfzoo bench tokenizer --tokenizer=models/bert --file=texts.txt",
     )
-    parser.add_argument("--tokenizer", required=True, metavar="DIR", help="a folder with vocab.txt")
+    parser.add_argument("--tokenizer", required=True, metavar="DIR", help="a folder with its files")
     parser.add_argument("--file", required=True, metavar="FILE", help="texts, one a line")
     parser.add_argument("--rounds", type=whole_number, default=5, metavar="N")
+    threads = "threads of an op, and of ops together (default: one a core)"
+    parser.add_argument("--threads", type=whole_number, metavar="N", help=threads)
     options = parser.parse_strictly(arguments)
     texts = predict.read_lines(options.file)
     screen.quiet_tensorflow()
     from tfzoo.cli import bench_tokenizer
-    from tfzoo.text.wordpiece import WordPiece
+    from tfzoo.text import kinds
 
-    found = WordPiece.from_folder(options.tokenizer.removeprefix("hf:"))
+    if options.threads:
+        bench_tokenizer.limit_threads(options.threads)
+    found = kinds.load(options.tokenizer.removeprefix("hf:"))
     rows = bench_tokenizer.run(texts, found, rounds=options.rounds)
     print(screen.table([(r.name, r.batch_size, round(r.sentences_per_second)) for r in rows],
                        ("contestant", "batch size", "sentences/s")))  # fmt: skip

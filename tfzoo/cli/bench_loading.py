@@ -1,7 +1,7 @@
 """`tfzoo bench loading`: Hugging Face checkpoints into memory, beside transformers and KerasHub.
 
 Each load is a process of its own, one after the other, several rounds over; the files are in the
-system's cache. Its seconds are those from the call to the first answer to eight tokens, without
+system's cache. Its seconds are those from the call to the first answer to a few tokens, without
 imports; its memory is the highest that the process had, above what it had after the imports. The
 weights are random: what they are changes nothing.
 """
@@ -150,15 +150,13 @@ def _tfzoo(model: str, folder: str) -> Callable[[], Any]:
 
 
 def _transformers(model: str, folder: str) -> Callable[[], Any]:
-    import torch
     import transformers
 
     getattr(transformers, {"gpt2": "GPT2Model", "bert": "BertModel"}[model])  # imports it
 
     def load() -> Any:
         found = transformers.AutoModel.from_pretrained(folder)
-        with torch.no_grad():
-            return found(torch.tensor(TOKENS).long()).last_hidden_state.numpy()
+        return found(found.dummy_inputs["input_ids"]).last_hidden_state.detach().numpy()
 
     return load
 

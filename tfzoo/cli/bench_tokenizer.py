@@ -1,4 +1,4 @@
-"""Sentences a second of `WordPiece` beside Hugging Face's tokenizers, in turns, on the same texts.
+"""Sentences a second of a tokenizer beside Hugging Face's, in turns, on the same texts.
 
 "tfzoo" calls one `tf.function` for each batch, from a list of Python strings to the three padded
 tensors a model takes; "tfzoo, tf.data" maps it over a dataset, which uses all cores. "tokenizers"
@@ -9,9 +9,10 @@ tokenizes in its own graph pays anyway.
 """
 
 import functools
-import json
 import os
+import pathlib
 import statistics
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -19,8 +20,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from tfzoo.core.errors import UserError
-from tfzoo.text import wordpiece_files
-from tfzoo.text.wordpiece import WordPiece
+from tfzoo.text.tokenizer import Tokenizer
 
 _SWITCH = "TOKENIZERS_PARALLELISM"
 
@@ -35,7 +35,7 @@ class Row(NamedTuple):
 
 def run(
     texts: Sequence[str],
-    tokenizer: WordPiece,
+    tokenizer: Tokenizer,
     batch_sizes: Sequence[int] = (256, 1),
     rounds: int = 5,
     max_length: int = 128,
@@ -44,7 +44,7 @@ def run(
 
     Args:
         texts: Sentences; of a batch size of 1 only the first 512 are used.
-        tokenizer: Whose vocabulary and options both sides use.
+        tokenizer: Whose files both sides use.
         batch_sizes: Texts in a call.
         rounds: How often the turn goes around, after one that does not count.
         max_length: Where rows are cut.
@@ -53,7 +53,7 @@ def run(
         A row for each contestant and batch size.
 
     Raises:
-        UserError: when there are no texts, or `tokenizers` is not installed.
+        UserError: when there are no texts, `tokenizers` is not installed, or has no such tokenizer.
     """
     if not texts:
         raise UserError("A measurement needs texts. Received: none.")
@@ -73,8 +73,14 @@ def run(
     return rows
 
 
+def limit_threads(count: int) -> None:
+    """Lets TensorFlow use so many threads; only before it has computed anything."""
+    tf.config.threading.set_inter_op_parallelism_threads(count)
+    tf.config.threading.set_intra_op_parallelism_threads(count)
+
+
 def _contestants(
-    texts: Sequence[str], tokenizer: WordPiece, max_length: int
+    texts: Sequence[str], tokenizer: Tokenizer, max_length: int
 ) -> dict[str, Callable[[list[list[str]]], Any]]:
     graph = tf.function(
         lambda batch: tokenizer(batch, max_length=max_length),
@@ -123,7 +129,7 @@ def _contestants(
     }
 
 
-def _hugging_face(tokenizer: WordPiece, max_length: int) -> Any:
+def _hugging_face(tokenizer: Tokenizer, max_length: int) -> Any:
     try:
         import tokenizers
     except ImportError as error:
@@ -131,8 +137,19 @@ def _hugging_face(tokenizer: WordPiece, max_length: int) -> Any:
             "The comparison needs Hugging Face's tokenizers. Received: no such package. "
             "Run `pip install tokenizers`."
         ) from error
-    content = json.dumps(wordpiece_files.tokenizer_json(tokenizer))
-    other = tokenizers.Tokenizer.from_str(content)
+    with tempfile.TemporaryDirectory() as folder:
+        tokenizer.save(folder)
+        path = pathlib.Path(folder) / "tokenizer.json"
+        if not path.exists():
+            raise UserError(
+                "The comparison needs a tokenizer that has a tokenizer.json. "
+                f"Received: {type(tokenizer).__name__}."
+            )
+        other = tokenizers.Tokenizer.from_file(str(path))
     other.enable_truncation(max_length)
-    other.enable_padding(pad_id=tokenizer.pad_id, pad_token=tokenizer.special_tokens[2])
+    other.enable_padding(
+        pad_id=tokenizer.pad_id,
+        pad_token=tokenizer.vocabulary[tokenizer.pad_id],
+        direction=tokenizer.frame.padding_side,
+    )
     return other

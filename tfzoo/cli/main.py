@@ -20,6 +20,7 @@ COMMANDS = {
     "quickstart": "train, export, verify, serve and ask a small BERT in a few minutes",
     "list": "architectures and their sizes, tasks, published checkpoints",
     "show": "an experiment, an architecture's fields, or what is in a folder",
+    "vocabulary": "train the vocabulary of a tokenizer from text files",
     "train": "train a model as a YAML file says",
     "evaluate": "score a model on a file of labelled texts",
     "predict": "answer texts from the command line, a file or standard input",
