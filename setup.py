@@ -29,21 +29,23 @@ INSTALL = [
 TEST = [
     "pytest>=8,<10",
     "pytest-timeout>=2.3,<3",
+    "pytest-xdist>=3.6,<4",  # two tests at a time
 ]
 VOCABULARY = [  # what trains vocabularies; tokenizing needs none of it
     "sentencepiece>=0.2,<1",
     "tokenizers>=0.22,<1",
 ]
-PARITY = [
+BENCH = [  # the peers; tfzoo never imports torch
+    *VOCABULARY,
+    "keras-hub>=0.25,<1",
     "sentence-transformers>=5,<7",
-    "sentencepiece>=0.2,<1",
-    "tokenizers>=0.22,<1",
-    "torch==2.13.0",  # the reference of the tests with marker parity; tfzoo never imports it
+    "torch==2.13.0",
     "transformers>=5,<6",
 ]
-BENCH = [
-    *PARITY,
-    "keras-hub>=0.25,<1",
+PARITY = [  # what the tests with marker parity compare with
+    *BENCH,
+    "jax>=0.5,<1",  # the models on Keras' other backend
+    "sacremoses>=0.1,<1",  # transformers' Marian tokenizer warns without it
 ]
 DEVELOP = [
     *TEST,

@@ -121,7 +121,7 @@ MISTAKES = {
     "nothing to show": (["show"], "Give an architecture, a folder or --config"),
     "two things to show": (["show", "bert", "--config=CONFIG"], "Give an architecture"),
     "--set without an experiment": (["show", "bert", "--set", "a=1"], "--set changes a key"),
-    "an unknown architecture": (["show", "bret"], "Expected an architecture (bert) or a folder"),
+    "an unknown architecture": (["show", "bret"], "Expected an architecture (bart, bert,"),
     "an unknown size to show": (["show", "bert", "tinny"], "Did you mean `tiny`?"),
     "a folder of something else": (["show", "DIR"], "no model, training run or export"),
     "a model that is not there": (["predict", "DIR/none", "a"], "is not a folder"),

@@ -19,7 +19,8 @@ SENTINELS = ("<extra_id_1>", "<extra_id_0>")
 NAMED = ("<pad>", "</s>", "<unk>")
 PIECES = {
     "▁": -2.0, "▁the": -3.0, "▁cat": -5.0, "s": -3.0, "a": -4.0, "b": -4.5, "▁a": -4.0, "e": -3.5,
-    "é": -6.0, ".": -3.5, "...": -5.0, "-": -5.1, "---": -12.1, ",": -3.6, "ab": -6.0, "ba": -6.0,
+    "é": -6.0, ".": -3.5, "...": -5.0, "-": -5.129043, "---": -12.130167, ",": -3.6,
+    "ab": -6.0, "ba": -6.0, "\u0302": -6.0,
 }  # fmt: skip
 RULES = {
     "\t": " ", "\u3000": " ", "\u200b": " ", "\x01": "", "e\u0301": "é", "＜": "<", "＞": ">",
@@ -66,7 +67,9 @@ def tokens(tokenizer, *texts):
         ("＜/s＞a ＜extra_id_0＞", "▁ </s> a ▁ <extra_id_0>"),
         ("x<unk>x", "▁ <unk> <unk> ▁ <unk>"),
         ("x＜unk＞x a", "▁ <unk> ▁a"),
-        ("a\u0301e\u0301\u0302\u0303", "▁a <unk> e <unk>"),
+        ("a\u0301e\u0301", "▁a <unk> é"),
+        ("e\u0301\u0302\u0303", "▁ e <unk> \u0302 <unk>"),
+        ("e\u0302\u0302\u0303", "▁ e \u0302 \u0302 <unk>"),
         ("²\u0301a", "▁ <unk> a"),
         ("-" * 10, "▁ - --- --- ---"),
         ("." * 8, "▁ . . ... ..."),
@@ -77,13 +80,14 @@ def test_texts_become_tokens(tokenizer, text, expected):
     assert tokens(tokenizer, text) == [expected]
 
 
-def test_long_runs_keep_their_ties(tokenizer):
-    # Added up in 32 bits, the scores of so many tokens differ by their order.
-    for count in range(1, 100):
-        expected = ["▁", *["-"] * (count % 3), *["---"] * (count // 3)]
-        if count % 3 == 2:  # Two single ones are dearer than one that is longer.
-            expected = ["▁", "-", "-", *["---"] * (count // 3)]
-        assert tokens(tokenizer, "-" * count) == [" ".join(expected)], count
+def test_long_runs_keep_their_ties():
+    # Added up in 32 bits, the scores of so many tokens would differ by their order.
+    scores = {"▁": -2.0122928, "?": -5.7312345, "?????": -9.8765432, "x": -6.6543219}
+    made = SentencePiece((*NAMED, *scores), (0.0, 0.0, 0.0, *scores.values()))
+    for count in range(1, 60):
+        for end in ("", "x" * count):
+            expected = ["▁", *["?"] * (count % 5), *["?????"] * (count // 5), *end]
+            assert tokens(made, "?" * count + end) == [" ".join(expected)], count
 
 
 def test_a_text_is_cut_word_by_word(tokenizer):
@@ -127,7 +131,7 @@ def test_rows_have_their_end_and_padding(tokenizer):
 
 
 def test_ids_become_texts(tokenizer):
-    ids = [[4, 5, 6, 1, 20, 9, 0], [3, 9, 2, 99, -1], []]
+    ids = [[4, 5, 6, 1, 21, 9, 0], [3, 9, 2, 99, -1], []]
     found = tokenizer.decode(tf.ragged.constant(ids, dtype=tf.int32))
     assert [text.decode() for text in found.numpy()] == [
         "the cats</s><extra_id_0> a<pad>", " a<unk>", "",

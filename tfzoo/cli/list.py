@@ -36,7 +36,7 @@ def run(options: argparse.Namespace) -> None:
         return
     print(screen.table(sizes, ("model", "variant", "parameters")))
     print("\nTasks:", ", ".join(tasks.names()))
-    print("\nPublished checkpoints (download one, then: tfzoo convert hf:FOLDER OUT)")
+    print("\nPublished checkpoints (tfzoo convert hf://ORG/NAME OUT)")
     rows = [(c.source, c.variant, c.parameters, c.tokenizer, c.licence) for c in cards]
     print(screen.table(rows, ("source", "variant", "parameters", "tokenizer", "licence")))
 
