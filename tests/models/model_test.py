@@ -5,8 +5,11 @@ import sys
 
 import keras
 import numpy as np
+import pytest
+import tensorflow as tf
 
 import tfzoo
+from tfzoo.core.errors import UserError
 
 TINY = {"vocab_size": 20, "num_layers": 1, "num_heads": 2, "width": 8, "feed_forward_dim": 16}
 
@@ -50,3 +53,56 @@ def test_a_model_is_reloaded_under_the_precision_it_was_drawn_with(tmp_path):
     again = keras.models.load_model(tmp_path / "x.keras")
     assert again.get_layer("block_0").compute_dtype == "bfloat16"
     assert keras.config.dtype_policy().name == "float32"
+
+
+DECODER = {"vocab_size": 20, "num_layers": 1, "num_heads": 2, "width": 8, "max_length": 6}
+ENCODER_DECODER = {
+    "vocab_size": 20,
+    "width": 8,
+    "num_encoder_layers": 1,
+    "num_decoder_layers": 1,
+    "num_heads": 2,
+    "head_dim": 4,
+    "feed_forward_dim": 16,
+}
+IDS = np.array([[1, 2, 3], [4, 5, 6]], "int32")
+
+
+def test_a_model_without_a_decoder_says_so():
+    bert = tfzoo.build("bert", **TINY)
+    for call in (
+        lambda: bert.encode(IDS),
+        lambda: bert.empty_caches(2, 4),
+        lambda: bert.step(IDS, ()),
+        lambda: tfzoo.build("gpt2", **DECODER).encode(IDS),
+        lambda: tfzoo.build("t5", **ENCODER_DECODER, head="encoder").step(IDS, ()),
+    ):
+        with pytest.raises(UserError, match=r"has no .*decoder to go step by step"):
+            call()
+
+
+def test_caches_are_made_for_what_the_model_takes():
+    with pytest.raises(UserError, match=r"takes what `encode` gave"):
+        tfzoo.build("t5", **ENCODER_DECODER).empty_caches(2, 4)
+    with pytest.raises(UserError, match="takes the number of rows"):
+        tfzoo.build("gpt2", **DECODER).empty_caches(np.ones((2, 3, 8)), 4)
+
+
+@pytest.mark.parametrize("start", [2, -1, np.int64(2)])
+def test_a_step_beyond_the_caches_is_refused(start):
+    model = tfzoo.build("gpt2", **DECODER)
+    with pytest.raises(UserError, match=r"room for 4 tokens\. Received: 3 tokens"):
+        model.step(IDS, model.empty_caches(2, 4), start)
+    model.step(IDS, model.empty_caches(2, 4), 1)
+
+
+def test_a_step_of_other_rows_than_the_caches_is_refused():
+    model = tfzoo.build("gpt2", **DECODER)
+    with pytest.raises(UserError, match=r"of 1 rows\. Received: token ids of 2 rows"):
+        model.step(IDS, model.empty_caches(1, 4), 0)
+
+
+def test_a_step_beyond_the_positions_is_never_answered():
+    model = tfzoo.build("gpt2", **DECODER)
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        model.step(IDS, model.empty_caches(2, 20), tf.constant(5))

@@ -311,3 +311,23 @@ def test_what_transformers_saves_is_read(shared_data, tmp_path, fuzz, name, file
     for ids, mask, theirs_row in rows:
         if len(theirs_row) <= ours.max_length:
             assert ids[: mask.sum()].tolist() == theirs_row
+
+
+@pytest.mark.parametrize(
+    "config", [None, {"model_max_length": 32}, {"tokenizer_class": "BartTokenizer"}]
+)
+def test_roberta_s_special_tokens_have_their_names_where_no_file_says_so(content, tmp_path, config):
+    (tmp_path / "tokenizer.json").write_text(json.dumps({**content, "padding": None}), "utf-8")
+    if config is not None:
+        (tmp_path / "tokenizer_config.json").write_text(json.dumps(config), "utf-8")
+    read = ByteLevelBPE.from_folder(tmp_path)
+    assert read.pad_id == read.id_of("<pad>") != 0
+    assert read.named_tokens["mask_token"] == "<mask>"
+    read.save(tmp_path / "again")
+    assert ByteLevelBPE.from_folder(tmp_path / "again").named_tokens == read.named_tokens
+
+
+def test_the_class_that_config_json_names_counts_where_no_other_file_names_one(content, tmp_path):
+    (tmp_path / "tokenizer.json").write_text(json.dumps(content), "utf-8")
+    (tmp_path / "config.json").write_text('{"tokenizer_class": "BertTokenizer"}', "utf-8")
+    refused(ByteLevelBPE, tmp_path, "BertTokenizer")

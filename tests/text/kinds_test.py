@@ -61,3 +61,13 @@ def test_folders_and_kinds_that_are_not_known_are_refused(tmp_path):
     with pytest.raises(UserError, match="gpt_bp"):
         kinds.class_of("gpt_bp")
     assert kinds.class_of("gpt_bpe") is GptBPE
+
+
+@pytest.mark.parametrize(
+    "content", ['{"model": {"type": "BPE"}}', '{"model": {"type": "BPE", "merges": [5]}}']
+)
+def test_files_of_another_build_are_one_line(tmp_path, content):
+    (tmp_path / "tokenizer.json").write_text(content, "utf-8")
+    with pytest.raises(UserError, match="not built as a byte_level_bpe tokenizer's are") as caught:
+        kinds.load(tmp_path)
+    assert "\n" not in str(caught.value)

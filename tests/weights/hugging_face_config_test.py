@@ -246,6 +246,14 @@ def test_an_alias_is_the_architecture_with_other_defaults():
     assert config.fields(found, ALIASED, "FILE") == {"activation": "silu"}
 
 
+def test_what_an_alias_never_reads_is_fixed():
+    fixed = dataclasses.replace(
+        tiny.LAYOUT, aliases={"zert": Alias("Zert", {}, {"hidden_act": "relu"})}
+    )
+    values = {"model_type": "zert", "hidden_act": "silu"}
+    assert config.fields(config.unaliased(values, fixed), fixed, "FILE")["activation"] == "relu"
+
+
 def test_what_is_no_alias_stays_as_it_is():
     values = {"model_type": "bert", "architectures": ["ZertForMaskedLM"]}
     assert config.unaliased(values, ALIASED) == values

@@ -11,8 +11,10 @@ import safetensors.numpy
 import tfzoo
 from tests.weights import tiny
 from tfzoo.core.errors import UserError
-from tfzoo.models import bert
+from tfzoo.layers.positions import sinusoids
+from tfzoo.models import bert, transformer
 from tfzoo.weights import hugging_face, strict
+from tfzoo.weights.stored import StoredTensor
 
 LAYOUT = tiny.LAYOUT
 DECODER = "cls.predictions.decoder"
@@ -307,3 +309,16 @@ def test_only_bare_heads_are_written_without_the_prefix(tmp_path):
         names = set(safetensors.numpy.load_file(folder / "model.safetensors"))
         assert (WORDS in names) == (not is_bare)
         assert (WORDS.removeprefix("bert.") in names) == is_bare
+
+
+@pytest.mark.parametrize(("error", "fine"), [(0.0, True), (1e-3, True), (1e-1, False)])
+def test_a_table_that_every_model_computes_must_be_that_table(error, fine):
+    name = "model.encoder.embed_positions.weight"
+    table = sinusoids(5, 6, False)
+    table[3, 2] += error
+    tensors = {name: StoredTensor(name, "F32", table.shape, True, lambda: table)}
+    if fine:
+        assert hugging_face.canonical(tensors, transformer.HUGGING_FACE, "FOLDER") == {}
+    else:
+        with pytest.raises(UserError, match="must hold the table that every such model computes"):
+            hugging_face.canonical(tensors, transformer.HUGGING_FACE, "FOLDER")

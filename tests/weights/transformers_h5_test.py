@@ -11,6 +11,7 @@ import tfzoo
 from tests.weights import tiny
 from tests.weights.make_goldens import fill, inputs
 from tfzoo.core.errors import UserError
+from tfzoo.layers.positions import sinusoids
 from tfzoo.weights import layouts, transformers_h5
 
 GOLDENS = json.loads((pathlib.Path(__file__).parent / "goldens/tf_model.json").read_text())
@@ -30,8 +31,14 @@ def write(folder, case="BertForPreTraining", **change):
             group = file.create_group(layer)
             group.attrs["weight_names"] = [name.encode() for name, _ in weights]
             for name, shape in weights:
-                group[name] = fill(name, shape)
+                group[name] = value(name, shape)
     return folder
+
+
+def value(name, shape):
+    """What is stored: Marian's positions are computed, all else is filled."""
+    computed = "marian" in name and "embed_positions" in name
+    return sinusoids(*shape, False) if computed else fill(name, shape)
 
 
 def write_shards(folder, case="BertForPreTraining"):

@@ -90,10 +90,12 @@ class Alias:
         class_prefix: How its classes begin, where those of the architecture begin with
             `HuggingFace.class_prefix`.
         defaults: The values of keys that its config.json may leave out.
+        fixed: The values of keys that its classes do not read, whatever the file says.
     """
 
     class_prefix: str
     defaults: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    fixed: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,8 +127,9 @@ class HuggingFace:
         tied: Name -> the weight that it repeats when the embeddings are tied.
         untied: Name -> the weight that it is written as when they are not; it is never read.
         counters: Integer buffers that hold 0, 1, 2, ... and nothing else.
-        constants: Patterns of names of what every model of the architecture computes anew: causal
-            masks, sinusoids.
+        constants: Patterns of names of what every model of the architecture computes anew, such as
+            causal masks.
+        computed: The same -> the function of the shape that computes it; another table is refused.
         zeros: Weights of heads that are zero in a checkpoint that does not hold them.
         class_prefix: How all names in `heads` begin.
         aliases: Other model types that are read as this one, by their `model_type`.
@@ -154,6 +157,7 @@ class HuggingFace:
     untied: Mapping[str, str] = dataclasses.field(default_factory=dict)
     counters: tuple[str, ...] = ()
     constants: tuple[str, ...] = ()
+    computed: Mapping[str, Callable[..., Any]] = dataclasses.field(default_factory=dict)
     zeros: tuple[str, ...] = ()
     class_prefix: str = ""
     aliases: Mapping[str, Alias] = dataclasses.field(default_factory=dict)

@@ -266,9 +266,9 @@ def _check_length(x_btd: Any, start: Any, max_length: int) -> None:
 def _rows(table_td: Any, x_btd: Any, start: Any, offset: int) -> Any:
     """The rows of as many positions as `x_btd` has, from `start` on."""
     length = ops.shape(x_btd)[1]
-    if len(getattr(start, "shape", ())) == 0:
+    if isinstance(start, int):
         first = start + offset
         return ops.expand_dims(table_td[first : first + length], 0)
-    start_b1 = ops.expand_dims(ops.cast(start, "int32"), 1)
+    start_b1 = ops.reshape(ops.cast(start, "int32"), (-1, 1))
     positions_bt = start_b1 + ops.expand_dims(ops.arange(length, dtype="int32"), 0)
     return ops.take(table_td, positions_bt + offset, axis=0)

@@ -1,11 +1,13 @@
 """The one base class of the zoo: a Keras model that is fully described by a dataclass."""
 
 import dataclasses
+import numbers
 from typing import Any, ClassVar
 
 import keras
 from keras import ops
 
+from tfzoo.core.errors import UserError
 from tfzoo.layers import caches
 
 
@@ -76,7 +78,12 @@ class Model(keras.Model):
             keras.config.set_dtype_policy(before)
 
     def encode(self, encoder_token_ids: Any, encoder_padding_mask: Any = None) -> Any:
-        """The encoder's output, `(b, k, d)`, for `(b, k)` int32 ids and mask (None: all real)."""
+        """The encoder's output, `(b, k, d)`, for `(b, k)` int32 ids and mask (None: all real).
+
+        Raises:
+            UserError: when there is no decoder that it is for.
+        """
+        self._require_decoder(hasattr(self, "_encode"), "encoder and decoder")
         return self._encode(encoder_token_ids, encoder_padding_mask)[0]
 
     def empty_caches(self, rows: Any, length: Any) -> Any:
@@ -85,7 +92,14 @@ class Model(keras.Model):
         Args:
             rows: Number of rows, b; of an encoder-decoder what `encode` gave for them.
             length: How many tokens there is room for.
+
+        Raises:
+            UserError: when there is no decoder, or `rows` is not what it must be.
         """
+        self._require_decoder()
+        if hasattr(self, "_encode") != (len(getattr(rows, "shape", ())) == 3):
+            wanted = "what `encode` gave" if hasattr(self, "_encode") else "the number of rows"
+            raise UserError(f"empty_caches of {self.name} takes {wanted}. Received: {rows!r}.")
         if hasattr(self, "_encode"):
             return caches.empty(self.decoder_blocks, ops.shape(rows)[0], length, rows)
         return caches.empty(self.decoder_blocks, rows, length)
@@ -99,15 +113,31 @@ class Model(keras.Model):
             token_ids_bt: `(b, t)` int32, the tokens at positions `start` to `start + t`.
             caches: What `empty_caches` or the last step gave.
             start: Number of tokens read before: an int, or int32 `()` or `(b,)`, one for each row.
+                Where it is not known before running, the caller keeps it in bounds: keys beyond the
+                end of the caches are lost.
             encoder_padding_mask: `(b, k)` with 1 on the encoder's real tokens; None: all are real.
 
         Returns:
             `(b, t, v)` float32 logits of the token after each, and the caches.
+
+        Raises:
+            UserError: when there is no decoder, rows are not as many as in the caches, or tokens go
+                beyond their end.
         """
+        self._require_decoder()
+        start = int(start) if isinstance(start, numbers.Integral) else start
+        _check_step(token_ids_bt, caches, start)
         mask = encoder_padding_mask
         encoder = {} if mask is None else {"encoder_padding_mask": mask}
         x_btd, caches, _ = self._decode(token_ids_bt, caches=caches, start=start, **encoder)
         return self.logits(x_btd), caches
+
+    def _require_decoder(self, there: bool = True, what: str = "decoder") -> None:
+        if not there or getattr(self, "decoder_blocks", None) is None:
+            raise UserError(
+                f"{self.name} has no {what} to go step by step. Received: "
+                f"head={self.config.head!r}."
+            )
 
     def features(self) -> keras.Model:
         """A Keras model on the same weights that stops below the head: `sequence`, `pooled`.
@@ -137,6 +167,21 @@ class Model(keras.Model):
                     seen[f"cross_attentions_{i}"] = weights[1]
             seen[f"{prefix}hidden_states_{len(stack.blocks)}"] = stack.output
         return keras.Model(self.input, seen, name=f"{self.name}_probe")
+
+
+def _check_step(token_ids_bt: Any, caches: Any, start: Any) -> None:
+    """Refuses what can be seen to be wrong; sizes that are not known yet pass."""
+    if not caches:
+        return
+    rows, length = token_ids_bt.shape
+    room = caches[0]["cache"][0].shape
+    if isinstance(rows, int) and isinstance(room[0], int) and rows != room[0]:
+        raise UserError(f"The caches are of {room[0]} rows. Received: token ids of {rows} rows.")
+    known = all(isinstance(size, int) for size in (start, length, room[2]))
+    if known and not 0 <= start <= room[2] - length:
+        raise UserError(
+            f"The caches have room for {room[2]} tokens. Received: {length} tokens, start={start}."
+        )
 
 
 class _Probed(keras.layers.Layer):

@@ -134,7 +134,7 @@ class T5(Model):
         self.causal_mask = masks.CausalMask(name="causal_mask")
         has_decoder = config.head in get_args(DecoderHead)
         self.stacks = {side: _stack(config, side) for side in SIDES[: 1 + has_decoder]}
-        self.decoder_blocks = self.stacks["decoder"][0] if has_decoder else []
+        self.decoder_blocks = self.stacks["decoder"][0] if has_decoder else None
         generates = config.head == "conditional_generation"
         # A layer: while it draws, Keras (3.15) takes a product with a plain number to be sparse.
         is_scaled = generates and config.scale_output
@@ -256,9 +256,9 @@ RENAMES = (
     *dense("span", "qa_outputs"),
 )
 
-# What configuration_mt5.py of transformers 5.23 has else. It never scales the output.
+# What configuration_mt5.py of transformers 5.23 has else. Its model never scales the output.
 _MT5 = {"vocab_size": 250_112, "d_ff": 1024, "num_layers": 8, "num_heads": 6}
-_MT5 |= {"feed_forward_proj": "gated-gelu", "scale_decoder_outputs": False}
+_MT5["feed_forward_proj"] = "gated-gelu"
 _SHARED = "transformer.shared.weight"
 HUGGING_FACE = HuggingFace(
     model_type="t5",
@@ -308,7 +308,7 @@ HUGGING_FACE = HuggingFace(
     # Stored in checkpoints of 2019, and never read.
     constants=(r"transformer\.decoder\..*\.EncDecAttention\.relative_attention_bias\.weight",),
     class_prefix="T5",
-    aliases={"mt5": Alias("MT5", _MT5)},
+    aliases={"mt5": Alias("MT5", _MT5, {"scale_decoder_outputs": False})},
 )
 
 PRETRAINED = (

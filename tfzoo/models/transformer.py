@@ -30,7 +30,7 @@ from tfzoo.layers.blocks import Block, run
 from tfzoo.layers.embeddings import TokenEmbedding
 from tfzoo.layers.masks import CausalMask
 from tfzoo.layers.normalization import LayerNorm
-from tfzoo.layers.positions import SinusoidalPositions
+from tfzoo.layers.positions import SinusoidalPositions, sinusoids
 from tfzoo.models.model import Drawing, Model, Stack
 
 Head = Literal["none", "conditional_generation"]
@@ -250,7 +250,9 @@ HUGGING_FACE = HuggingFace(
         ),
     },
     tied=FAIRSEQ_TIED,
-    constants=(r"model\.(encoder|decoder)\.embed_positions\.weight",),  # the sinusoids
+    computed={
+        r"model\.(encoder|decoder)\.embed_positions\.weight": lambda t, d: sinusoids(t, d, False)
+    },
     zeros=(BIAS,),
     class_prefix="Marian",
     aliases={"marian": Alias("Marian", _DEFAULTS)},

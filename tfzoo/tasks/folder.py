@@ -293,14 +293,14 @@ def _tokenizer(recipe: Recipe, max_length: int | None) -> Any:
     if recipe.tokenizer is None:
         return None
     try:
-        tokenizer_class: Any = kinds.class_of(str(recipe.tokenizer))
+        kinds.class_of(str(recipe.tokenizer))
     except UserError as error:
         raise UserError(f"{recipe.folder / CONFIG}: {error}") from None
     with layouts.tokenizer_folder(recipe.folder) as place:
-        tokenizer = tokenizer_class.from_folder(place)
+        tokenizer: Any = kinds.read(recipe.tokenizer, place)
         if max_length is not None and max_length > tokenizer.max_length:
             # What the folder says is a habit of its tokenizer, not a limit of the model.
-            return tokenizer_class.from_folder(place, max_length=max_length)
+            return kinds.read(recipe.tokenizer, place, max_length=max_length)
     return tokenizer
 
 

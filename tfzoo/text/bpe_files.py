@@ -79,6 +79,8 @@ def read_byte_level(folder: str | os.PathLike[str], given: dict[str, Any]) -> di
         found = _byte_level_json(path, content)
         _check_agreement(folder, config, found, given)
         names = _padding_names(content) | names
+        if not is_bare(config) and found["words"] == "gpt2":
+            names = _default_names(config, found["vocabulary"])[0] | names
     else:
         found, names = _byte_level_files(folder, config, names)
     frame = found.pop("frame")
@@ -232,27 +234,33 @@ def _byte_level_files(
     name = config.get("tokenizer_class", "").removesuffix("Fast")
     if name == "BloomTokenizer" or is_bare(config):
         raise UserError(f"{folder}: {name} needs a {TOKENIZER}. Received: none.")
-    held = set(found["vocabulary"])
-    # RoBERTa's vocabulary holds GPT-2's <|endoftext|> too, but not the other way round.
-    if name in _FRAMED or (not name and {"<s>", "</s>", "<pad>"} <= held):
-        absent = {"bos_token": "<s>", "eos_token": "</s>", "sep_token": "</s>"}
-        absent |= {"cls_token": "<s>", "unk_token": "<unk>", "pad_token": "<pad>"}
-        names = _present(held, absent | {"mask_token": "<mask>"}) | names
+    defaults, is_framed = _default_names(config, found["vocabulary"])
+    names = defaults | names
+    if is_framed:
         cls, sep = content_of(names.get("cls_token")), content_of(names.get("sep_token"))
         if cls is None or sep is None:
             raise UserError(f"{path}: expected the tokens <s> and </s>. Received: neither.")
         frame = FrameTokens((cls,), (sep, sep), (sep,))
     else:
-        same = ("bos_token", "eos_token", "unk_token")
-        names = _present(held, dict.fromkeys(same, "<|endoftext|>")) | names
         frame = FrameTokens()
     added = _legacy_tokens(folder, found["vocabulary"], config, names)
     found |= {"added_tokens": added, "words": "gpt2", "frame": frame}
     return found | {"add_prefix_space": config.get("add_prefix_space", False)}, names
 
 
-def _present(held: set[str], names: dict[str, str]) -> dict[str, str]:
-    return {name: token for name, token in names.items() if token in held}
+def _default_names(
+    config: dict[str, Any], vocabulary: Sequence[str]
+) -> tuple[dict[str, Any], bool]:
+    """What transformers calls the special tokens where no file does; whether they are RoBERTa's."""
+    name, held = config.get("tokenizer_class", "").removesuffix("Fast"), set(vocabulary)
+    # RoBERTa's vocabulary holds GPT-2's <|endoftext|> too, but not the other way round.
+    is_framed = name in _FRAMED or (not name and {"<s>", "</s>", "<pad>"} <= held)
+    if is_framed:
+        names = {"bos_token": "<s>", "eos_token": "</s>", "sep_token": "</s>", "cls_token": "<s>"}
+        names |= {"unk_token": "<unk>", "pad_token": "<pad>", "mask_token": "<mask>"}
+    else:
+        names = dict.fromkeys(("bos_token", "eos_token", "unk_token"), "<|endoftext|>")
+    return {key: token for key, token in names.items() if token in held}, is_framed
 
 
 def _vocabulary_files(folder: pathlib.Path) -> tuple[pathlib.Path, dict[str, Any]]:

@@ -77,7 +77,19 @@ def load(folder: str | os.PathLike[str], **options: Any) -> Tokenizer:
     Raises:
         UserError: naming the file, for what is missing, broken or not supported.
     """
-    return class_of(find(folder)).from_folder(folder, **options)
+    return read(find(folder), folder, **options)
+
+
+def read(name: str, folder: str | os.PathLike[str], **options: Any) -> Tokenizer:
+    """The tokenizer of a known kind in a folder; as `load` otherwise."""
+    try:
+        return class_of(name).from_folder(folder, **options)
+    except (AttributeError, IndexError, KeyError, TypeError) as error:
+        # The files are other people's: what is a list in them may be anything.
+        raise UserError(
+            f"{folder}: the files of the tokenizer are not built as a {name} tokenizer's are. "
+            f"Received: {type(error).__name__} ({error})."
+        ) from error
 
 
 def class_of(name: str) -> type[Tokenizer]:

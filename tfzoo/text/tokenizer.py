@@ -49,11 +49,7 @@ class Tokenizer(tf.Module, abc.ABC):
         self.special_tokens = tuple(special_tokens)
         self.frame = frame
         self.max_length = max_length
-        if frame.padding_side not in ("right", "left"):
-            raise UserError(
-                "padding_side must be right or left. "
-                f"Received: padding_side={frame.padding_side!r}."
-            )
+        _check_side(frame)
         least = max(1, frame.count(pairs=True))
         if max_length < least:
             raise UserError(
@@ -99,7 +95,7 @@ class Tokenizer(tf.Module, abc.ABC):
             token_ids: `(n, t)` integers, dense or ragged. Ids outside the vocabulary are left out.
             skip_special_tokens: Whether special tokens are left out.
             clean_up: Whether spaces before punctuation and contractions go away, as with
-                `clean_up_tokenization_spaces=True`.
+                `clean_up_tokenization_spaces=True` (which transformers 5 ignores for BPE).
 
         Returns:
             `(n,)` strings.
@@ -161,6 +157,7 @@ class Tokenizer(tf.Module, abc.ABC):
             pairs = _as_many(as_texts(pairs), texts)
             second = packing.Rows.from_ragged(self.tokenize(pairs))
         frame = self.frame._replace(padding_side=padding_side or self.frame.padding_side)
+        _check_side(frame)
         return packing.pack(first, second, max_length, pad_to, frame)
 
     def check_lengths(self, max_length: int | None, pad_to: int | None, pairs: bool) -> int:
@@ -184,6 +181,13 @@ class Tokenizer(tf.Module, abc.ABC):
                 f"tokenizer's {self.max_length}. Received: max_length={max_length}."
             )
         return max_length
+
+
+def _check_side(frame: packing.Frame) -> None:
+    if frame.padding_side not in ("right", "left"):
+        raise UserError(
+            f"padding_side must be right or left. Received: padding_side={frame.padding_side!r}."
+        )
 
 
 def _as_many(pairs: tf.Tensor, texts: tf.Tensor) -> tf.Tensor:

@@ -90,6 +90,10 @@ def require(path: pathlib.Path, found: Mapping[str, Any], **expected: Any) -> No
 def check_class(path: pathlib.Path, config: Mapping[str, Any], classes: Sequence[str]) -> None:
     """Refuses the tokenizer_config.json of another kind of tokenizer."""
     name = config.get("tokenizer_class")
+    if name is None:  # where transformers looks next
+        name = read_json(path.parent / "config.json", missing={}).get("tokenizer_class")
+    if name is not None and not isinstance(name, str):
+        raise unsupported(path, "tokenizer_class", name, " or ".join(classes))
     if name is not None and name.removesuffix("Fast") not in classes and name not in BARE_CLASSES:
         raise unsupported(path, "tokenizer_class", name, " or ".join(classes))
 

@@ -126,6 +126,7 @@ def _read_config(folder: pathlib.Path) -> dict[str, Any]:
     config = read_json(path, missing={})
     check_class(path, config, _CLASSES)
     require(path, config, do_basic_tokenize=True, padding_side="right", truncation_side="right")
+    require(path, config, word_tokenizer_type="basic", subword_tokenizer_type="wordpiece")
     if config.get("never_split"):
         raise unsupported(path, "never_split", config["never_split"], None)
     return config

@@ -103,6 +103,8 @@ def canonical(tensors: Checkpoint, layout: HuggingFace, where: str) -> dict[str,
             name = layout.prefix + name
         if any(re.fullmatch(pattern, name) for pattern in layout.constants):
             continue
+        if _is_computed(name, tensor, layout, where):
+            continue
         if name in renamed:
             raise UserError(f"{where} holds one weight twice: {renamed[name].name} and {stored}.")
         renamed[name] = tensor
@@ -110,6 +112,19 @@ def canonical(tensors: Checkpoint, layout: HuggingFace, where: str) -> dict[str,
         if name in renamed:
             _check_counter(renamed.pop(name), where)
     return _without_copies(renamed, layout.copies, where)
+
+
+def _is_computed(name: str, tensor: StoredTensor, layout: HuggingFace, where: str) -> bool:
+    for pattern, compute in layout.computed.items():
+        if re.fullmatch(pattern, name):
+            # As near as the types of 16 bits store numbers up to 1.
+            if np.abs(tensor.read() - compute(*tensor.shape)).max(initial=0) > 4e-3:
+                raise UserError(
+                    f"{where}: {tensor.name} must hold the table that every such model computes, "
+                    f"and holds another."
+                )
+            return True
+    return False
 
 
 def _check_counter(tensor: StoredTensor, where: str) -> None:

@@ -71,7 +71,7 @@ def unaliased(values: Mapping[str, Any], layout: HuggingFace) -> dict[str, Any]:
     alias = layout.aliases.get(values["model_type"])
     if alias is None:
         return layout.modern(values)
-    found = {**alias.defaults, **values, "model_type": layout.model_type}
+    found = {**alias.defaults, **values, **alias.fixed, "model_type": layout.model_type}
     classes = values.get("architectures")
     if isinstance(classes, list):
         found["architectures"] = [
