@@ -125,12 +125,18 @@ def _load(contestant: str, model: str, folder: str) -> None:
     }
     load = loader[contestant](model, folder)
     gc.collect()
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = _resident_bytes()
     start = time.perf_counter()
     load()
     seconds = time.perf_counter() - start
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    print(json.dumps({"seconds": seconds, "peak": peak * 1024}))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before
+    print(json.dumps({"seconds": seconds, "peak": peak}))
+
+
+def _resident_bytes() -> int:
+    """What the process has in memory now; the system keeps only the highest there ever was."""
+    pages = pathlib.Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
+    return int(pages) * resource.getpagesize()
 
 
 def _tfzoo(model: str, folder: str) -> Callable[[], Any]:
