@@ -26,18 +26,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workdir", required=True, metavar="DIR", help="where the run is kept")
 
 
-def add_config(parser: argparse.ArgumentParser, required: bool) -> None:
-    """Adds `--config` and `--set`."""
-    parser.add_argument(
-        "--config", required=required, metavar="FILE", help="the experiment, a YAML file"
-    )
+def add_config(
+    parser: argparse.ArgumentParser,
+    required: bool,
+    what: str = "the experiment, a YAML file",
+    example: str = "train.batch_size=16",
+) -> None:
+    """Adds `--config` and `--set`, with these words in their help."""
+    parser.add_argument("--config", required=required, metavar="FILE", help=what)
     parser.add_argument(
         "--set",
         action="extend",
         nargs="+",
         default=[],
         metavar="KEY=VALUE",
-        help="change a key of it, such as train.batch_size=16; any number of them",
+        help=f"change a key of it, such as {example}; any number of them",
     )
 
 

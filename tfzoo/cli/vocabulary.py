@@ -7,6 +7,7 @@ libraries of their own: pip install tfzoo[vocabulary].
 import argparse
 
 from tfzoo.cli import screen
+from tfzoo.cli.train import add_config
 
 EXAMPLE = (
     "tfzoo vocabulary --config=configs/vocabularies/byte_level_bpe.yaml --output=tokenizer \\\n"
@@ -16,16 +17,8 @@ EXAMPLE = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options of `tfzoo vocabulary`."""
-    parser.add_argument("--config", required=True, metavar="FILE", help="a YAML file")
+    add_config(parser, required=True, what="a YAML file", example="size=8000")
     parser.add_argument("--output", required=True, metavar="DIR", help="a new folder")
-    parser.add_argument(
-        "--set",
-        action="extend",
-        nargs="+",
-        default=[],
-        metavar="KEY=VALUE",
-        help="change a key of it, such as size=8000; any number of them",
-    )
 
 
 def run(options: argparse.Namespace) -> None:
