@@ -74,7 +74,7 @@ def test_a_masked_language_model_scores_a_normalized_hidden_layer(tied_output):
     embedding = TokenEmbedding(11, 8, 0.02, tied_output, name="token_embedding")
     embedding(np.array([[1]]))
     fill(embedding)
-    model = drawn(lambda x: heads.masked_lm(x, embedding, tied_output, "relu", 1e-5, 0.02))
+    model = drawn(heads.masked_lm(embedding, tied_output, "relu", 1e-5, 0.02))
     y = model.get_layer("mlm_norm")(model.get_layer("mlm_transform")(X))
     assert model.get_layer("mlm_norm").epsilon == 1e-5
     if tied_output:

@@ -53,6 +53,23 @@ def test_a_causal_mask_hides_padding_too():
     assert np.array_equal(mask, wanted)
 
 
+@pytest.mark.parametrize("window", [None, 2])
+def test_a_packed_causal_mask_hides_other_documents_too(window):
+    documents = np.array([[1, 1, 1, 2, 2, 3], [0, 1, 1, 2, 0, 0]], "int32")
+    mask = np.asarray(CausalMask(window, packed=True)(np.zeros((2, 6, 8), "float32"), documents))
+    wanted = np.array([naive(6, 6, 0, window)] * 2)
+    for row, query, key in np.ndindex(wanted.shape):
+        same = documents[row, query] == documents[row, key] > 0
+        wanted[row, query, key] &= same
+    assert np.array_equal(mask, wanted)
+    assert not mask[1, [0, 4, 5]].any()  # padding sees nothing, not even itself
+
+
+def test_a_packed_causal_mask_without_documents_is_the_usual_one():
+    x = np.zeros((1, 4, 8), "float32")
+    assert np.array_equal(CausalMask(packed=True)(x), CausalMask()(x))
+
+
 def test_a_causal_mask_has_as_many_keys_as_the_caches():
     cache = ({"cache": (np.zeros((2, 3, 7, 4), "float32"),) * 2},)
     x = np.zeros((2, 2, 8), "float32")

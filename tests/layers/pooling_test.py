@@ -14,6 +14,7 @@ WANTED = np.stack([X[0, 4], X[1, 1], X[2, 4], X[3, 0]])
 def test_the_last_marked_vector_is_picked_and_the_first_where_none_is():
     near(pooling.last(X, MARKED), WANTED, 0)
     near(pooling.last(X, MARKED.astype(bool)), WANTED, 0)
+    near(pooling.last(X, MARKED * np.arange(1, 6)), WANTED, 0)  # numbers of documents
 
 
 def test_the_length_need_not_be_known_while_the_graph_is_drawn():

@@ -66,6 +66,16 @@ def test_positions_can_be_given_for_each_token():
     near(found, np.asarray(layer.embeddings_td)[positions + 2], 0)
 
 
+def test_positions_begin_anew_with_each_document():
+    layer, x = LearnedPositions(7, offset=2), np.zeros((3, 7, 4), "float32")
+    documents = [[1, 1, 1, 2, 3, 3, 0], [0, 0, 1, 1, 0, 0, 0], [1] * 7]
+    positions = [[0, 1, 2, 0, 0, 1, 0], [0, 1, 0, 1, 2, 3, 4], list(range(7))]
+    found = layer(x, documents_bt=np.array(documents, "int32"))
+    near(found, np.asarray(layer.embeddings_td)[np.array(positions) + 2], 0)
+    with pytest.raises(ValueError, match=r"at most 7 tokens\. Received: 8"):
+        layer(np.zeros((1, 8, 4), "float32"), documents_bt=np.ones((1, 8), "int32"))
+
+
 @pytest.mark.parametrize("width", [1, 2, 5, 8, 33])
 def test_sinusoids_are_those_of_the_paper(width):
     # Vaswani et al. 2017, section 3.5: PE(pos, 2i) is the sine and PE(pos, 2i + 1) the cosine of

@@ -8,6 +8,7 @@ from safetensors.numpy import load_file, save_file
 
 import tfzoo
 from tests.models import decoders, parity
+from tests.models.packed import Packed
 from tests.models.parity import Case
 from tfzoo.models import bloom
 from tfzoo.testing.conformance import DecoderConformance, fill, near
@@ -130,6 +131,11 @@ class TestBloom(DecoderConformance):
         "7b1": 7_069_016_064,
         "176b": 176_247_271_424,
     }
+
+
+class TestPackedBloom(Packed):
+    name = "bloom"
+    fields = {**SMALL, "num_heads": 3, "width": 12}
 
 
 def test_every_variant_is_counted():

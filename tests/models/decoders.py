@@ -124,7 +124,7 @@ def check_names(architecture: Any, name: str, fields: dict[str, Any]) -> None:
     ours = {field.name for field in dataclasses.fields(config_class)}
     assert set(typing.get_args(architecture.Head)) == set(layout.heads)
     unread = ours - set(layout.fields.values())
-    assert unread <= {"head", "num_labels", "window"}
+    assert unread <= {"head", "num_labels", "window", "packed"}
 
 
 def check_defaults(

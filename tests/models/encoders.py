@@ -4,8 +4,10 @@ import dataclasses
 import typing
 from typing import Any
 
+import keras
 import numpy as np
 import safetensors.numpy
+import tensorflow as tf
 
 import tfzoo
 from tests.models import parity
@@ -96,3 +98,60 @@ def check_twins(name: str, fields: dict[str, Any], path: Any, twins: dict[str, s
     safetensors.numpy.save_file(stored, path / "model.safetensors")
     given = {n: np.ones((1, 3), int) for n in model.input}
     near(tfzoo.load(path).model(given)["logits"], model(given)["logits"], 0)
+
+
+def check_gathered(name: str, fields: dict[str, Any], head: str, tied_output: bool) -> None:
+    """Scoring some tokens is scoring all and taking those; so are the gradients of their loss."""
+    model = tfzoo.build(name, **fields, head=head, tied_output=tied_output)
+    fill(model)
+    paths, features = [w.path for w in model.weights], model.features()
+    given = {n: np.array([[5, 7, 9, 3, 12], [4, 6, 6, 2, 8]]) % 19 for n in model.input}
+    given["padding_mask"] = np.array([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]])
+    if "segment_ids" in given:
+        given["segment_ids"] = np.array([[0, 0, 1, 1, 1]] * 2)
+    places, labels = np.array([[1, 4, 4], [2, 0, 1]]), np.array([[3, 18, 18], [0, 7, 5]])
+    output = "mlm_logits" if head == "pretraining" else "logits"
+
+    def taken(x_btd: Any) -> Any:
+        return tf.gather(x_btd, places, batch_dims=1)
+
+    found = []
+    for score in (
+        lambda: model.logits(taken(features(given)["sequence"])),
+        lambda: taken(model(given)[output]),
+    ):
+        with tf.GradientTape() as tape:
+            logits = score()
+            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+            loss = tf.reduce_sum(losses)
+        gradients = tape.gradient(loss, [w.value for w in model.trainable_variables])
+        found.append((logits, gradients))
+    (logits, gradients), (wanted, others) = found
+    assert logits.shape == (2, 3, model.config.vocab_size)
+    near(logits, wanted, 1e-5)
+    reached = {}
+    for weight, gradient, other in zip(model.trainable_variables, gradients, others, strict=True):
+        if gradient is None:
+            assert other is None and weight.path.startswith(("pooler/", "next_sentence/"))
+            continue
+        near(gradient, other, 1e-5 * max(1.0, float(np.max(np.abs(other)))))
+        reached[weight.path] = bool(np.any(gradient))
+    assert all(reached.values())
+    ends = ("output_bias",) if tied_output else ("mlm_output/kernel", "mlm_output/bias")
+    layers = ("mlm_transform/kernel", "mlm_norm/gamma", "token_embedding/embeddings")
+    assert all(any(path.endswith(end) for path in reached) for end in (*ends, *layers))
+    assert paths == [w.path for w in model.weights]
+
+
+def check_gathered_precision(name: str, fields: dict[str, Any]) -> None:
+    """Scores are float32 under mixed precision too, and where a layer's inputs are cast."""
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = tfzoo.build(name, **fields, head="masked_lm")
+    finally:
+        keras.config.set_dtype_policy("float32")
+    fill(model)
+    given = {n: np.ones((2, 4), np.int32) for n in model.input}
+    logits = model.logits(model.features()(given)["sequence"][:, 1:3])
+    assert logits.dtype == "float32"
+    near(logits, model(given)["logits"][:, 1:3], 0)

@@ -9,9 +9,12 @@ from safetensors.numpy import save_file
 
 import tfzoo
 from tests.models import decoders, parity
+from tests.models.packed import Packed
 from tests.models.parity import Case
 from tfzoo.models import gpt2
+from tfzoo.tasks import folder
 from tfzoo.testing.conformance import DecoderConformance, fill, near
+from tfzoo.weights import hugging_face
 
 SMALL = {"vocab_size": 20, "num_layers": 2, "num_heads": 2, "width": 8, "max_length": 16}
 
@@ -101,6 +104,13 @@ class TestGpt2(DecoderConformance):
     }
 
 
+class TestPackedGpt2(Packed):
+    """With a band narrower than the longest document."""
+
+    name = "gpt2"
+    fields = {**SMALL, "num_layers": 3, "window": 4}
+
+
 def test_every_variant_is_counted():
     assert set(TestGpt2.counts) == set(gpt2.VARIANTS)
 
@@ -153,6 +163,20 @@ def test_prompts_of_different_lengths_go_on_as_each_row_alone(more):
     model = tfzoo.build("gpt2", **{**SMALL, **more})
     fill(model)
     decoders.check_rows_alone(model, [[4], [9, 1, 7, 7, 2, 19], [5, 8, 3]])
+
+
+def test_whether_rows_are_packed_is_kept_by_our_folders_and_unknown_to_foreign_ones(tmp_path):
+    model = tfzoo.build("gpt2", **SMALL, packed=True)
+    fill(model)
+    hugging_face.write(tmp_path, model, gpt2.HUGGING_FACE, None, 0)
+    read = [tfzoo.load(tmp_path), tfzoo.load(tmp_path, packed=True)]
+    folder.save(read[1].task, tmp_path / "ours")
+    read += [tfzoo.load(tmp_path / "ours"), tfzoo.load(tmp_path / "ours", packed=False)]
+    assert [loaded.config.packed for loaded in read] == [False, True, True, False]
+    ids = np.arange(12)[None] % 20
+    given = {"token_ids": ids, "padding_mask": np.ones_like(ids)}
+    for loaded in read:
+        near(loaded.model(given)["logits"], model(given)["logits"], 1e-5)
 
 
 def test_what_residuals_add_begins_smaller_with_the_number_of_layers():

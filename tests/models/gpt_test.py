@@ -8,6 +8,7 @@ from safetensors.numpy import load_file, save_file
 
 import tfzoo
 from tests.models import decoders, parity
+from tests.models.packed import Packed
 from tests.models.parity import Case
 from tfzoo.models import gpt
 from tfzoo.testing.conformance import DecoderConformance, fill, near
@@ -91,6 +92,11 @@ class TestGpt(DecoderConformance):
     name = "gpt"
     fields = {**SMALL, "vocab_size": 50, "max_length": 20}
     counts = {"base": 116_534_784}
+
+
+class TestPackedGpt(Packed):
+    name = "gpt"
+    fields = SMALL
 
 
 def test_every_variant_is_counted():

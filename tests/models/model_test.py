@@ -81,6 +81,16 @@ def test_a_model_without_a_decoder_says_so():
             call()
 
 
+@pytest.mark.parametrize(
+    ("name", "head"),
+    [("bert", "none"), ("bert", "next_sentence"), ("distilbert", "none"), ("roberta", "none")],
+)
+def test_an_encoder_without_a_masked_language_model_says_so(name, head):
+    model = tfzoo.build(name, **TINY, head=head)
+    with pytest.raises(UserError, match=rf"{name} has no head that scores.*head='{head}'\.$"):
+        model.logits(np.zeros((1, 2, 8), "float32"))
+
+
 def test_caches_are_made_for_what_the_model_takes():
     with pytest.raises(UserError, match=r"takes what `encode` gave"):
         tfzoo.build("t5", **ENCODER_DECODER).empty_caches(2, 4)

@@ -102,6 +102,15 @@ def test_what_older_files_hold_twice_is_read_once(tmp_path):
     encoders.check_twins("roberta", SMALL, tmp_path, twins)
 
 
+@pytest.mark.parametrize("tied_output", [True, False])
+def test_some_tokens_are_scored_as_they_are_among_all(tied_output):
+    encoders.check_gathered("roberta", SMALL, "masked_lm", tied_output)
+
+
+def test_scores_of_some_tokens_are_float32():
+    encoders.check_gathered_precision("roberta", SMALL)
+
+
 def test_every_size_of_the_config_is_read_from_a_key():
     encoders.check_fields("roberta")
 

@@ -62,17 +62,17 @@ def classifier(x_bd: Any, num_labels: int, dropout: float, initializer_range: fl
 
 
 def masked_lm(
-    x_btd: Any,
     token_embedding: TokenEmbedding,
     tied_output: bool,
     activation: str,
     norm_epsilon: float,
     initializer_range: float,
-) -> Any:
-    """The scores `(b, t, v)` of the token that stands at each place.
+) -> Callable[[Any], Any]:
+    """The scores `(b, t, v)` of the token at each place, as a function of vectors `(b, t, d)`.
+
+    However often it is called, the layers and their weights are the same.
 
     Args:
-        x_btd: `(b, t, d)` output of the encoder.
         token_embedding: The table that scores, if `tied_output`: one with an output bias.
         tied_output: Otherwise the scores have a table of their own.
         activation: Name of the activation of the layer in between.
@@ -81,11 +81,13 @@ def masked_lm(
 
     Source: google-research/bert, `get_masked_lm_output` of run_pretraining.py.
     """
-    x_btd = hidden(x_btd.shape[-1], activation, initializer_range, "mlm_transform")(x_btd)
-    x_btd = LayerNorm(norm_epsilon, name="mlm_norm")(x_btd)
+    transform = hidden(token_embedding.width, activation, initializer_range, "mlm_transform")
+    norm = LayerNorm(norm_epsilon, name="mlm_norm")
     if tied_output:
-        return token_embedding(x_btd, reverse=True)
-    return scores(token_embedding.vocab_size, initializer_range, "mlm_output")(x_btd)
+        output = functools.partial(token_embedding, reverse=True)
+    else:
+        output = scores(token_embedding.vocab_size, initializer_range, "mlm_output")
+    return lambda x_btd: output(norm(transform(x_btd)))
 
 
 def spans(x_btd: Any, initializer_range: float) -> dict[str, Any]:

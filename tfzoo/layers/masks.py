@@ -41,6 +41,11 @@ def causal(num_queries: Any, num_keys: Any, start: Any = 0, window: int | None =
     return seen_bqk if window is None else ops.logical_and(seen_bqk, distance_bqk < window)
 
 
+def of_documents(documents_bt: Any) -> Any:
+    """`(b, t)` numbers of documents, to a `(b, t, t)` mask: each token sees those of its own."""
+    return ops.equal(ops.expand_dims(documents_bt, 2), ops.expand_dims(documents_bt, 1))
+
+
 def additive(mask_bqk: Any) -> Any:
     """`(b, q, k)` boolean mask to a `(b, 1, q, k)` float32 bias: 0 where allowed, else `MASKED`."""
     blocked_bqk = ops.subtract(1.0, ops.cast(mask_bqk, "float32"))
@@ -56,18 +61,22 @@ class CausalMask(keras.layers.Layer):
 
     Args:
         window: As in `causal`.
+        packed: Whether `padding_mask_bt` numbers the documents of a row, none of which sees
+            another. Not with `caches`.
 
     Call:
         x_btd: `(b, q, d)` tokens; only their shape is read.
-        padding_mask_bt: `(b, t)` with 1 on real tokens; None: all are real.
+        padding_mask_bt: `(b, t)` with 1 on real tokens, or `packed` 1, 2, 3, ...; None: all are
+            real, and of one document.
         caches: As in `blocks.run`; None: the keys are the tokens themselves.
         start: As in `causal`.
         Returns a `(1 | b, q, k)` boolean tensor, True where attention is allowed.
     """
 
-    def __init__(self, window: int | None = None, **kwargs: Any):
+    def __init__(self, window: int | None = None, packed: bool = False, **kwargs: Any):
         super().__init__(**kwargs)
         self.window = window
+        self.packed = packed
 
     def call(
         self, x_btd: Any, padding_mask_bt: Any = None, caches: Any = None, start: Any = 0
@@ -77,6 +86,8 @@ class CausalMask(keras.layers.Layer):
         mask_bqk = causal(num_queries, num_keys, start, self.window)
         if padding_mask_bt is None:
             return mask_bqk
+        if self.packed:
+            mask_bqk = ops.logical_and(mask_bqk, of_documents(padding_mask_bt))
         return ops.logical_and(mask_bqk, padding(padding_mask_bt))
 
     def compute_output_spec(self, x_btd: Any, padding_mask_bt: Any = None, **others: Any) -> Any:

@@ -11,7 +11,7 @@ def last(x_btd: Any, marked_bt: Any) -> Any:
 
     Args:
         x_btd: `(b, t, d)` tensor.
-        marked_bt: `(b, t)`, true or 1 where marked: the padding mask, or where a token stands.
+        marked_bt: `(b, t)`, not zero where marked: the padding mask, or where a token stands.
     """
     return Last(name="last")(x_btd, marked_bt)
 
@@ -22,7 +22,8 @@ class Last(keras.layers.Layer):
 
     def call(self, x_btd: Any, marked_bt: Any) -> Any:
         positions_1t = ops.expand_dims(ops.arange(ops.shape(x_btd)[1], dtype="int32"), 0)
-        marked_positions_bt = ops.multiply(positions_1t, ops.cast(marked_bt, "int32"))
+        marked_bt = ops.cast(ops.cast(marked_bt, "bool"), "int32")  # packed rows count 1, 2, ...
+        marked_positions_bt = ops.multiply(positions_1t, marked_bt)
         index_b1 = ops.max(marked_positions_bt, axis=1, keepdims=True)
         # A product with a row of zeros and a one: TFLite has no batched gather of two free axes.
         chosen_b1t = ops.expand_dims(ops.cast(ops.equal(positions_1t, index_b1), x_btd.dtype), 1)

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from tfzoo.layers import masks
 from tfzoo.layers.embeddings import lookup
 
 
@@ -23,6 +24,8 @@ class LearnedPositions(keras.layers.Layer):
         x_btd: Any `(b, t, d)` tensor; only its shape is read.
         start: Position of the first token: an int, or int32 `()` or `(b,)`, one for each row.
         positions_bt: `(b, t)` int32 positions, at least `-offset`, instead of `start`.
+        documents_bt: `(b, t)` int32 numbers of the documents that share a row; positions are those
+            within each, instead of `start`.
         Returns a `(1, t, d)` tensor, or `(b, t, d)` where rows have positions of their own.
 
     Raises:
@@ -44,9 +47,13 @@ class LearnedPositions(keras.layers.Layer):
             initializer=keras.initializers.TruncatedNormal(stddev=self.initializer_range),
         )
 
-    def call(self, x_btd: Any, start: Any = 0, positions_bt: Any = None) -> Any:
+    def call(
+        self, x_btd: Any, start: Any = 0, positions_bt: Any = None, documents_bt: Any = None
+    ) -> Any:
         _check_length(x_btd, start, self.max_length)
         table_td = ops.convert_to_tensor(self.embeddings_td)
+        if documents_bt is not None:
+            positions_bt = _within(documents_bt)
         if positions_bt is not None:
             return lookup(table_td, positions_bt + self.offset)
         return _rows(table_td, x_btd, start, self.offset)
@@ -272,3 +279,10 @@ def _rows(table_td: Any, x_btd: Any, start: Any, offset: int) -> Any:
     start_b1 = ops.reshape(ops.cast(start, "int32"), (-1, 1))
     positions_bt = start_b1 + ops.expand_dims(ops.arange(length, dtype="int32"), 0)
     return ops.take(table_td, positions_bt + offset, axis=0)
+
+
+def _within(documents_bt: Any) -> Any:
+    """`(b, t)` positions: how many tokens of its own document stand before each."""
+    length = ops.shape(documents_bt)[1]
+    own_bqk = ops.logical_and(masks.causal(length, length), masks.of_documents(documents_bt))
+    return ops.sum(ops.cast(own_bqk, "int32"), axis=2) - 1

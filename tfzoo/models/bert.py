@@ -15,6 +15,7 @@ the masked language model's output table is the token embedding, with a bias of 
 """
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any, Literal
 
 import keras
@@ -158,14 +159,16 @@ class Bert(Model):
         features = {"sequence": x_btd}
         if config.pooler and config.head in ("none", *POOLED_HEADS):
             features["pooled"] = heads.hidden(config.width, "tanh", std, "pooler")(x_btd[:, 0])
-        outputs = _head(config, features, token_embedding) or features
+        if has_mlm:
+            self.logits = _masked_lm(config, token_embedding)
+        outputs = _head(config, features, self.logits) or features
         super().__init__(inputs, outputs, name=name)
         self.config = config
         self.drawing = Drawing(features, {"": Stack(calls, x_btd)})
 
 
 def _head(
-    config: BertConfig, features: dict[str, Any], token_embedding: TokenEmbedding
+    config: BertConfig, features: dict[str, Any], logits: Callable[[Any], Any]
 ) -> dict[str, Any]:
     """Draws the published head called `config.head` and returns its outputs."""
     x_btd, pooled_bd = features["sequence"], features.get("pooled")
@@ -180,19 +183,17 @@ def _head(
         case "question_answering":
             return heads.spans(x_btd, std)
         case "masked_lm":
-            return {"logits": _masked_lm(config, x_btd, token_embedding)}
+            return {"logits": logits(x_btd)}
         case "next_sentence":
             return {"logits": heads.scores(2, std, "next_sentence")(pooled_bd)}
         case "pretraining":
             nsp_logits_b2 = heads.scores(2, std, "next_sentence")(pooled_bd)
-            mlm_logits_btv = _masked_lm(config, x_btd, token_embedding)
-            return {"mlm_logits": mlm_logits_btv, "nsp_logits": nsp_logits_b2}
+            return {"mlm_logits": logits(x_btd), "nsp_logits": nsp_logits_b2}
     return {}
 
 
-def _masked_lm(config: BertConfig, x_btd: Any, token_embedding: TokenEmbedding) -> Any:
+def _masked_lm(config: BertConfig, token_embedding: TokenEmbedding) -> Callable[[Any], Any]:
     return heads.masked_lm(
-        x_btd,
         token_embedding,
         config.tied_output,
         config.activation,

@@ -38,8 +38,9 @@ class BloomConfig:
     """Sizes of a BLOOM decoder and the head on top of it. The defaults are the smallest one.
 
     `max_length` is the number of tokens it was trained on; longer texts are read too.
-    `residual_after_norm` adds a sublayer to its normalized input. The
-    model reads none of `bos_id`, `eos_id` and `pad_id`; who writes text with it does.
+    `residual_after_norm` adds a sublayer to its normalized input. `packed` is for training: a row
+    may hold several documents, which `padding_mask` then numbers 1, 2, 3, ...; none sees another.
+    The model reads none of `bos_id`, `eos_id` and `pad_id`; who writes text with it does.
     """
 
     vocab_size: int = 250_880
@@ -59,6 +60,7 @@ class BloomConfig:
     head: Head = "causal_lm"
     num_labels: int = 2
     tied_output: bool = True
+    packed: bool = False
 
     def __post_init__(self) -> None:
         checks.at_least(self, 1, "vocab_size", "num_heads", "width", "max_length", "num_labels")
@@ -83,10 +85,11 @@ VARIANTS: dict[str | None, dict[str, int]] = {
 class Bloom(Model):
     """Maps `{"token_ids", "padding_mask"}`, each `(b, t)` int32, to a dict.
 
-    `padding_mask` is 1 on real tokens and 0 on padding. Without a head the output is `sequence`
-    `(b, t, d)`. Heads give `logits`: `(b, t, v)` of the next token for the language model, `(b, c)`
-    at the last real token for classification, `(b, t, c)` for token classification; question
-    answering gives `start_logits` and `end_logits`, `(b, t)`. Logits are float32.
+    `padding_mask` is 1 on real tokens (`packed`: the number of the document), 0 on padding. Without
+    a head the output is `sequence` `(b, t, d)`. Heads give `logits`: `(b, t, v)` of the next token
+    for the language model, `(b, c)` at the last real token for classification, `(b, t, c)` for
+    token classification; question answering gives `start_logits` and `end_logits`, `(b, t)`. Logits
+    are float32.
     """
 
     config_class = BloomConfig
@@ -98,7 +101,7 @@ class Bloom(Model):
             config.vocab_size, config.width, std, name="token_embedding"
         )
         self.embedding_norm = LayerNorm(config.norm_epsilon, name="embedding_norm")
-        self.causal_mask = CausalMask(name="causal_mask")
+        self.causal_mask = CausalMask(packed=config.packed, name="causal_mask")
         self.linear_bias = LinearBias(config.num_heads, name="linear_bias")
         self.decoder_blocks = [
             Block(

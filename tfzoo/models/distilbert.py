@@ -14,6 +14,7 @@ table of weights, even where it was filled with sinusoids at first.
 """
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any, Literal
 
 import keras
@@ -129,21 +130,22 @@ class DistilBert(Model):
 
         # Outputs.
         features = {"sequence": x_btd}
-        outputs = _head(config, x_btd, token_embedding) or features
+        if config.head == "masked_lm":
+            self.logits = heads.masked_lm(
+                token_embedding, config.tied_output, config.activation, NORM_EPSILON, std
+            )
+        outputs = _head(config, x_btd, self.logits) or features
         super().__init__(inputs, outputs, name=name)
         self.config = config
         self.drawing = Drawing(features, {"": Stack(calls, x_btd)})
 
 
-def _head(config: DistilBertConfig, x_btd: Any, token_embedding: TokenEmbedding) -> dict[str, Any]:
+def _head(config: DistilBertConfig, x_btd: Any, logits: Callable[[Any], Any]) -> dict[str, Any]:
     """Draws the published head called `config.head` and returns its outputs."""
     std = config.initializer_range
     match config.head:
         case "masked_lm":
-            logits_btv = heads.masked_lm(
-                x_btd, token_embedding, config.tied_output, config.activation, NORM_EPSILON, std
-            )
-            return {"logits": logits_btv}
+            return {"logits": logits(x_btd)}
         case "classification" | "multiple_choice":
             x_bd = heads.hidden(config.width, "relu", std, "classifier_hidden")(x_btd[:, 0])
             num_scores = config.num_labels if config.head == "classification" else 1

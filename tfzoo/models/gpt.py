@@ -36,7 +36,9 @@ Head = Literal["none", "causal_lm", "double_heads", "classification"]
 class GptConfig:
     """Sizes of a GPT-1 decoder and the head on top of it. The defaults are the published model.
 
-    The model reads none of `bos_id`, `eos_id` and `pad_id`; who writes text with it does.
+    `packed` is for training: a row may hold several documents, which `padding_mask` then numbers 1,
+    2, 3, ...; none sees another, and positions are counted within each. The model reads none of
+    `bos_id`, `eos_id` and `pad_id`; who writes text with it does.
     """
 
     vocab_size: int = 40_478
@@ -57,6 +59,7 @@ class GptConfig:
     head: Head = "causal_lm"
     num_labels: int = 2
     tied_output: bool = True
+    packed: bool = False
 
     def __post_init__(self) -> None:
         checks.at_least(self, 1, "vocab_size", "num_heads", "width", "max_length", "num_labels")
@@ -76,11 +79,11 @@ VARIANTS: dict[str | None, dict[str, int]] = {"base": {}}
 class Gpt(Model):
     """Maps `{"token_ids", "padding_mask"}`, each `(b, t)` int32, to a dict.
 
-    `padding_mask` is 1 on real tokens and 0 on padding. Without a head the output is `sequence`
-    `(b, t, d)`. Heads give `logits`: `(b, t, v)` of the next token for the language model, `(b, c)`
-    at the last real token for classification. Double heads give those of the language model and
-    `mc_logits` `(b,)`, the score of each row as one of the answers to choose from, at the last real
-    token. Logits are float32.
+    `padding_mask` is 1 on real tokens (`packed`: the number of the document), 0 on padding. Without
+    a head the output is `sequence` `(b, t, d)`. Heads give `logits`: `(b, t, v)` of the next token
+    for the language model, `(b, c)` at the last real token for classification. Double heads give
+    those of the language model and `mc_logits` `(b,)`, the score of each row as one of the answers
+    to choose from, at the last real token. Logits are float32.
     """
 
     config_class = GptConfig
@@ -97,7 +100,7 @@ class Gpt(Model):
         self.embedding_dropout = keras.layers.Dropout(
             config.embedding_dropout, name="embedding_dropout"
         )
-        self.causal_mask = CausalMask(name="causal_mask")
+        self.causal_mask = CausalMask(packed=config.packed, name="causal_mask")
         self.decoder_blocks = [
             Block(
                 config.num_heads,
@@ -127,7 +130,8 @@ class Gpt(Model):
         self, token_ids: Any, padding_mask: Any = None, caches: Any = None, start: Any = 0
     ) -> tuple[Any, Any, Any]:
         tokens_btd = self.token_embedding(token_ids)
-        positions_btd = self.position_embedding(tokens_btd, start=start)
+        documents_bt = padding_mask if self.config.packed else None
+        positions_btd = self.position_embedding(tokens_btd, start=start, documents_bt=documents_bt)
         x_btd = self.embedding_dropout(tokens_btd + positions_btd)
         mask_bqk = self.causal_mask(x_btd, padding_mask, caches=caches, start=start)
         return run(self.decoder_blocks, x_btd, {"mask_bqk": mask_bqk}, caches, start)

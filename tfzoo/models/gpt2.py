@@ -49,8 +49,10 @@ class Gpt2Config:
 
     `feed_forward_dim` of None is four times the width. `window` is how many keys the odd blocks see
     at most (GPT-3); None means all. `scale_scores` divides the scores of a head by the square root
-    of its width; `scale_by_layer` divides those of block i by i + 1 besides. The model reads none
-    of `bos_id`, `eos_id` and `pad_id`; who writes text with it does.
+    of its width; `scale_by_layer` divides those of block i by i + 1 besides. `packed` is for
+    training: a row may hold several documents, which `padding_mask` then numbers 1, 2, 3, ...; none
+    sees another, and positions are counted within each. The model reads none of `bos_id`, `eos_id`
+    and `pad_id`; who writes text with it does.
     """
 
     vocab_size: int = 50_257
@@ -76,6 +78,7 @@ class Gpt2Config:
     head: Head = "causal_lm"
     num_labels: int = 2
     tied_output: bool = True
+    packed: bool = False
 
     def __post_init__(self) -> None:
         checks.at_least(self, 1, "vocab_size", "num_heads", "width", "max_length", "num_labels")
@@ -115,12 +118,12 @@ VARIANTS: dict[str | None, dict[str, int]] = {
 class Gpt2(Model):
     """Maps `{"token_ids", "padding_mask"}`, each `(b, t)` int32, to a dict.
 
-    `padding_mask` is 1 on real tokens and 0 on padding. Without a head the output is `sequence`
-    `(b, t, d)`. Heads give `logits`: `(b, t, v)` of the next token for the language model, `(b, c)`
-    at the last real token for classification, `(b, t, c)` for token classification; question
-    answering gives `start_logits` and `end_logits`, `(b, t)`. Double heads give those of the
-    language model and `mc_logits` `(b,)`, the score of each row as one of the answers to choose
-    from, at the last real token. Logits are float32.
+    `padding_mask` is 1 on real tokens (`packed`: the number of the document), 0 on padding. Without
+    a head the output is `sequence` `(b, t, d)`. Heads give `logits`: `(b, t, v)` of the next token
+    for the language model, `(b, c)` at the last real token for classification, `(b, t, c)` for
+    token classification; question answering gives `start_logits` and `end_logits`, `(b, t)`. Double
+    heads give those of the language model and `mc_logits` `(b,)`, the score of each row as one of
+    the answers to choose from, at the last real token. Logits are float32.
     """
 
     config_class = Gpt2Config
@@ -137,9 +140,9 @@ class Gpt2(Model):
         self.embedding_dropout = keras.layers.Dropout(
             config.embedding_dropout, name="embedding_dropout"
         )
-        self.masks = [CausalMask(name="causal_mask")]
+        self.masks = [CausalMask(packed=config.packed, name="causal_mask")]
         if config.window is not None:
-            self.masks.append(CausalMask(config.window, name="banded_mask"))
+            self.masks.append(CausalMask(config.window, config.packed, name="banded_mask"))
         self.decoder_blocks = [_block(config, i) for i in range(config.num_layers)]
         self.final_norm = LayerNorm(config.norm_epsilon, name="final_norm")
         self.logits = heads.language_model(config, self.token_embedding)
@@ -158,7 +161,8 @@ class Gpt2(Model):
         self, token_ids: Any, padding_mask: Any = None, caches: Any = None, start: Any = 0
     ) -> tuple[Any, Any, Any]:
         tokens_btd = self.token_embedding(token_ids)
-        positions_btd = self.position_embedding(tokens_btd, start=start)
+        documents_bt = padding_mask if self.config.packed else None
+        positions_btd = self.position_embedding(tokens_btd, start=start, documents_bt=documents_bt)
         x_btd = self.embedding_dropout(tokens_btd + positions_btd)
         masks_bqk = [mask(x_btd, padding_mask, caches=caches, start=start) for mask in self.masks]
         depth = self.config.num_layers

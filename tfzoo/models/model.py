@@ -77,6 +77,26 @@ class Model(keras.Model):
         finally:
             keras.config.set_dtype_policy(before)
 
+    def logits(self, x_bkd: Any) -> Any:
+        """The language model alone, on any vectors of the sequence, and on the model's own weights.
+
+        On vectors gathered from `features()["sequence"]` it gives what the whole model gives there.
+        So training scores only the tokens that count: of BERT's 128, the 20 that are masked.
+
+        Args:
+            x_bkd: `(b, k, d)` vectors of a decoder, or of an encoder with a masked language model.
+
+        Returns:
+            `(b, k, v)` float32 scores.
+
+        Raises:
+            UserError: when the model has no such head.
+        """
+        raise UserError(
+            f"{self.name} has no head that scores the vocabulary. Load or build it with one, such "
+            f"as head='masked_lm'. Received: head={self.config.head!r}."
+        )
+
     def encode(self, encoder_token_ids: Any, encoder_padding_mask: Any = None) -> Any:
         """The encoder's output, `(b, k, d)`, for `(b, k)` int32 ids and mask (None: all real).
 

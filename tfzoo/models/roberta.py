@@ -15,6 +15,7 @@ through a tanh layer of its own, and not through the pooler, which multiple choi
 """
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any, Literal
 
 import keras
@@ -157,7 +158,11 @@ class Roberta(Model):
         features = {"sequence": x_btd}
         if config.pooler and config.head in ("none", *POOLED_HEADS):
             features["pooled"] = heads.hidden(config.width, "tanh", std, "pooler")(x_btd[:, 0])
-        outputs = _head(config, features, token_embedding) or features
+        if config.head == "masked_lm":
+            self.logits = heads.masked_lm(
+                token_embedding, config.tied_output, "gelu", config.norm_epsilon, std
+            )
+        outputs = _head(config, features, self.logits) or features
         super().__init__(inputs, outputs, name=name)
         self.config = config
         self.drawing = Drawing(features, {"": Stack(calls, x_btd)})
@@ -170,16 +175,13 @@ def _positions(token_ids_bt: Any, pad_id: int) -> Any:
 
 
 def _head(
-    config: RobertaConfig, features: dict[str, Any], token_embedding: TokenEmbedding
+    config: RobertaConfig, features: dict[str, Any], logits: Callable[[Any], Any]
 ) -> dict[str, Any]:
     """Draws the published head called `config.head` and returns its outputs."""
     x_btd, rate, std = features["sequence"], config.head_dropout, config.initializer_range
     match config.head:
         case "masked_lm":
-            logits_btv = heads.masked_lm(
-                x_btd, token_embedding, config.tied_output, "gelu", config.norm_epsilon, std
-            )
-            return {"logits": logits_btv}
+            return {"logits": logits(x_btd)}
         case "classification":
             return {"logits": heads.classifier(x_btd[:, 0], config.num_labels, rate, std)}
         case "token_classification":
