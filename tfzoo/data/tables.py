@@ -7,20 +7,18 @@ thousand lines open.
 import collections
 import csv
 import dataclasses
-import gzip
 import hashlib
 import json
 import pathlib
 import re
-import zlib
 from collections.abc import Iterator, Sequence
-from typing import Any, BinaryIO, Literal
+from typing import Any, Literal
 
 from tfzoo.core.errors import UserError
+from tfzoo.data import text_files
 
 FORMATS = {".tsv": "tsv", ".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
-_BOM = b"\xef\xbb\xbf"
 
 Column = str | int
 Record = Any  # the fields of a row, its JSON object, or None for a blank line
@@ -149,7 +147,7 @@ def read(path: str | pathlib.Path, columns: Columns | None = None) -> Table:
             f"Expected a file that ends in {', '.join(FORMATS)}, or in .gz after that. "
             f"Received: {path}."
         )
-    records = _no_gaps(name, {"tsv": _tsv, "csv": _csv, "jsonl": _jsonl}[kind](name))
+    records = _no_gaps(name, {"tsv": _tsv, "csv": _csv, "jsonl": text_files.objects}[kind](name))
     cells = _objects(name, columns, records) if kind == "jsonl" else _fields(name, columns, records)
     rows = [(line, _checked(f"{name}:{line}", found)) for line, found in cells]
     if not rows:
@@ -194,54 +192,14 @@ def fingerprint(*found: Table) -> str:
     return digest.hexdigest()
 
 
-def _lines(path: pathlib.Path) -> Iterator[tuple[int, str]]:
-    """Decoded lines with their ends, numbered from 1."""
-    offset = 0
-    try:
-        with _open(path) as file:
-            for number, raw in enumerate(file, 1):
-                yield number, _decoded(path, number, raw, offset)
-                offset += len(raw)
-    except FileNotFoundError:
-        raise UserError(f"No such file. Received: {path}.") from None
-    except IsADirectoryError:
-        raise UserError(f"Expected a file, not a folder. Received: {path}.") from None
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise UserError(f"{path} is not a whole gzip file: {error}.") from None
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}.") from None
-
-
-def _open(path: pathlib.Path) -> BinaryIO:
-    if path.suffix.lower() == ".gz":
-        return gzip.open(path)  # type: ignore[return-value]
-    return path.open("rb")
-
-
-def _decoded(path: pathlib.Path, number: int, raw: bytes, offset: int) -> str:
-    if number == 1:
-        if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
-            raise UserError(f"{path}:1 begins as UTF-16 does. Save the file as UTF-8.")
-        raw = raw.removeprefix(_BOM)
-    if b"\0" in raw:
-        raise UserError(f"{path}:{number} holds a NUL byte. Expected text. Is it UTF-16?")
-    try:
-        return raw.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise UserError(
-            f"{path}:{number} is not UTF-8: byte {offset + error.start} of the file is "
-            f"0x{raw[error.start]:02x}. Save the file as UTF-8."
-        ) from None
-
-
 def _tsv(path: pathlib.Path) -> Iterator[tuple[int, Record]]:
-    for number, line in _lines(path):
+    for number, line in text_files.lines(path):
         line = line.removesuffix("\n").removesuffix("\r")
         yield number, line.split("\t") if line else None
 
 
 def _csv(path: pathlib.Path) -> Iterator[tuple[int, Record]]:
-    reader = csv.reader((line for _, line in _lines(path)), strict=True)
+    reader = csv.reader((line for _, line in text_files.lines(path)), strict=True)
     start = 1
     try:
         for fields in reader:
@@ -251,25 +209,6 @@ def _csv(path: pathlib.Path) -> Iterator[tuple[int, Record]]:
         raise UserError(
             f"{path}:{start} is not CSV: {error}. Is a quote left open there?"
         ) from None
-
-
-def _jsonl(path: pathlib.Path) -> Iterator[tuple[int, Record]]:
-    for number, line in _lines(path):
-        if not line.strip():
-            yield number, None
-            continue
-        try:
-            row = json.loads(line)
-        except (json.JSONDecodeError, RecursionError) as error:
-            where = f" at column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
-            raise UserError(
-                f"{path}:{number} is not JSON{where}. Expected one object on each line."
-            ) from None
-        if not isinstance(row, dict):
-            raise UserError(
-                f"{path}:{number} must be a JSON object. Received: {type(row).__name__}."
-            )
-        yield number, row
 
 
 def _no_gaps(
@@ -370,18 +309,9 @@ def _checked(where: str, found: dict[str, Any]) -> dict[str, str]:
     for role, cell in found.items():
         if not cell.strip():
             raise UserError(f"{where}: the {role} is empty. Fill it in or delete the row.")
-        if "\0" in cell or not _encodes(cell):
+        if "\0" in cell or not text_files.encodes(cell):
             raise UserError(f"{where}: the {role} holds a character that is no text (NUL or half).")
     return found
-
-
-def _encodes(text: str) -> bool:
-    # JSON can spell half of a surrogate pair, "\ud83d", which no encoding can hold.
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _listed(values: dict[str, Column]) -> str:
