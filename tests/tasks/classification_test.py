@@ -121,7 +121,10 @@ def test_named_weights_leave_the_other_classes_at_one(file):
 
 def test_rows_carry_the_weight_of_their_class(file):
     data = Data(train=file(ROWS[:6]), evaluate=file(ROWS[:3], "dev.tsv"), class_weights={"y": 3})
-    train, evaluate = classification.read(data).rows()
+    corpus = classification.read(data)
+    weights = np.asarray(corpus.class_weights, "float32")
+    train = classification.rows(corpus.train, corpus.labels, weights)
+    evaluate = classification.rows(corpus.evaluate, corpus.labels)
     assert train["weight"].numpy().tolist() == [1, 3, 1, 1, 3, 1]
     assert evaluate["weight"].numpy().tolist() == [1, 1, 1]
     assert train["label"].numpy().tolist() == [0, 1, 2, 0, 1, 2]
@@ -130,7 +133,7 @@ def test_rows_carry_the_weight_of_their_class(file):
 def test_the_loss_is_the_weighted_sum_and_the_sum_of_weights(task):
     logits = np.array([[2.0, 1.0, 0.0], [0.0, 5.0, -5.0], [1.0, 1.0, 1.0]], "float32")
     targets = {"label": np.array([0, 2, 1]), "weight": np.array([1.0, 3.0, 0.0], "float32")}
-    total, count = task.loss(targets, {"logits": tf.constant(logits)})
+    total, count = task.loss(targets, {"logits": tf.constant(logits)}), task.count(targets)
     probability = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     expected = -np.log(probability[0, 0]) - 3 * np.log(probability[1, 2])
     near(total, expected, 1e-5)
@@ -140,7 +143,23 @@ def test_the_loss_is_the_weighted_sum_and_the_sum_of_weights(task):
 def test_the_loss_is_float32_whatever_the_logits_are(task):
     targets = {"label": np.array([0]), "weight": np.ones(1, "float32")}
     logits = tf.constant([[3.0, 1.0, 0.0]], tf.bfloat16)
-    assert task.loss(targets, {"logits": logits})[0].dtype == tf.float32
+    assert task.loss(targets, {"logits": logits}).dtype == tf.float32
+
+
+def test_sources_are_the_weighted_rows_of_both_sides(task, file):
+    path = file(ROWS[:6])
+    corpus = classification.read(
+        Data(path, evaluate=file(ROWS[:3], "d.tsv"), class_weights={"y": 3})
+    )
+    train, evaluate = corpus.sources(task, 0, fixed=True)
+    assert (train.num_rows, evaluate.num_rows) == (6, 3)
+    numbers, epoch = tf.constant([1, 0], tf.int64), tf.constant(0, tf.int64)
+    inputs, targets = train.examples(numbers, epoch, tf.constant([True, False]))
+    assert inputs["token_ids"].shape == (2, 12)
+    assert targets["label"].numpy().tolist() == [1, 0]
+    assert targets["weight"].numpy().tolist() == [3, 0]
+    assert corpus.facts() == {"labels": ["x", "y", "z"]}
+    assert corpus.describe() == "3 classes: x, y, z."
 
 
 def test_encoding_gives_inputs_of_a_multiple_and_targets(task):
@@ -197,7 +216,7 @@ def test_pairs_make_a_task_of_pairs(tmp_path):
     made = corpus.task(tiny.model(head="classification"), tiny.tokenizer(), data)
     assert made.pairs
     assert made.options()["labels"] == ["x", "y"]
-    rows, _ = corpus.rows()
+    rows = classification.rows(corpus.train, corpus.labels)
     assert made.encode(rows)[0]["segment_ids"].numpy().sum() == 18
 
 
@@ -205,3 +224,48 @@ def test_only_frozen_dataclasses_describe_data():
     assert Data.__dataclass_params__.frozen
     assert Corpus.__dataclass_params__.frozen
     assert "train" in {f.name for f in dataclasses.fields(Data)}
+
+
+def test_samples_are_a_table_with_the_answers(task, file):
+    path = file([("a | b", "x"), ("c a", "y"), ("b b", "x")])
+    corpus = classification.read(Data(path, evaluate=path))
+    ((title, text),) = corpus.samples(task, 3)
+    answer = task.predict(["a | b", "c a", "b b"])
+    predicted = [label.decode() for label in answer["label"]]
+    scores = [f"{score:.3f}" for score in answer["score"]]
+    assert title == "predictions"
+    assert text.splitlines() == [
+        "| text | label | predicted | score |",
+        "| --- | --- | --- | --- |",
+        rf"| a \| b | x | {predicted[0]} | {scores[0]} |",
+        f"| c a | y | {predicted[1]} | {scores[1]} |",
+        f"| b b | x | {predicted[2]} | {scores[2]} |",
+    ]
+    assert len(corpus.samples(task, 2)[0][1].splitlines()) == 4
+
+
+def test_samples_of_pairs_show_both_texts(file, tmp_path):
+    path = tmp_path / "pairs.tsv"
+    path.write_text("text\tother\tlabel\na\tb\tx\nc\ta\ty\n")
+    corpus = classification.read(Data(str(path), evaluate=str(path), pair="other"))
+    model = tiny.model(head="classification", num_labels=2)
+    task = corpus.task(model, tiny.tokenizer(), Data(str(path), pair="other", max_length=12))
+    lines = corpus.samples(task, 2)[0][1].splitlines()
+    assert lines[0] == "| text | pair | label | predicted | score |"
+    assert lines[2].startswith("| a | b | x | ")
+
+
+def test_curves_of_precision_and_recall_leave_out_the_rows_that_fill_up(task):
+    shares = [[0.5, 0.25, 0.25], [0.2, 0.2, 0.6], [0.5, 0.25, 0.25]]
+    kept = {
+        "label": np.array([0, 2, 0]),
+        "logits": np.log(np.array(shares, "float32")),
+        "weight": np.array([1, 1, 0], "float32"),
+    }
+    curves = task.precision_recall(kept)
+    assert {name: is_it.tolist() for name, (is_it, _) in curves.items()} == {
+        "x": [True, False],
+        "y": [False, False],
+        "z": [False, True],
+    }
+    np.testing.assert_allclose(curves["z"][1], [0.25, 0.6], rtol=1e-6)

@@ -1,12 +1,17 @@
 """Encoder-decoders as a task: source and target in one row, answers for each target token."""
 
+import json
+import random
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 import tfzoo
-from tests.tasks import tiny
-from tfzoo.tasks.sequence_to_sequence import SequenceToSequence
+from tests.tasks import pretraining, tiny
+from tfzoo.core.errors import UserError
+from tfzoo.tasks import sequence_to_sequence, token_loss
+from tfzoo.tasks.sequence_to_sequence import Data, SequenceToSequence, Training
 from tfzoo.testing.values import fill, near
 
 SIZES = {
@@ -78,3 +83,150 @@ def test_the_embedding_is_that_of_the_encoder(task):
     sequence = task.model.encode(np.array([[2, 7, 3]]))[0]
     mean = np.mean(sequence, 0)
     near(found[1], mean / np.linalg.norm(mean), 1e-6)
+
+
+# Training.
+
+PAIRS = [("a b", "c"), ("c", "a b c a b"), ("a", "b"), ("b c a b c a b", "a a")]
+# The tokenizer ends texts in [SEP], 3.
+TRAINED = {**SIZES, "eos_id": 3, "pad_id": 0, "decoder_start_id": 2}
+
+
+def write(folder, pairs=PAIRS):
+    path = folder / "pairs.tsv"
+    path.write_text("text\tpair\n" + "".join(f"{one}\t{two}\n" for one, two in pairs))
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    path = write(tmp_path_factory.mktemp("pairs"))
+    return sequence_to_sequence.read(Data(path, path, max_length=16, label_smoothing=0.1))
+
+
+@pytest.fixture(scope="module")
+def trained(corpus):
+    model = tfzoo.build("bart", **TRAINED)
+    fill(model)
+    return corpus.task(model, tiny.tokenizer(), Data("x", max_length=16, label_smoothing=0.1))
+
+
+def batch(corpus, trained, fixed=False, real=(True, True, True, False)):
+    source, _ = corpus.sources(trained, 0, fixed)
+    numbers = tf.range(len(real), dtype=tf.int64)
+    return source.examples(numbers, tf.constant(0, tf.int64), tf.constant(real))
+
+
+def test_pairs_are_examples_of_teacher_forcing(corpus, trained):
+    inputs, targets = batch(corpus, trained)
+    assert corpus.texts() == [one for one, _ in PAIRS] + [two for _, two in PAIRS]
+    assert targets["labels"].numpy()[0].tolist() == [2, 7, 3, 0, 0, 0, 0]
+    assert inputs["decoder_token_ids"].numpy()[0].tolist() == [2, 2, 7, 3, 0, 0, 0]
+    assert inputs["encoder_token_ids"].numpy()[1].tolist()[:4] == [2, 7, 3, 0]
+    fixed, _ = batch(corpus, trained, fixed=True)
+    assert {ids.shape for ids in fixed.values()} == {(4, 16)}
+
+
+def test_loss_and_count_are_smoothed_and_of_real_tokens(corpus, trained):
+    inputs, targets = batch(corpus, trained)
+    logits = trained.forward(inputs, training=True)["logits"]
+    near(trained.loss(targets, {"logits": logits}), token_loss.loss(targets, logits, 0.1), 0)
+    plain = token_loss.loss(targets, logits)
+    assert abs(float(trained.loss(targets, {"logits": logits}) - plain)) > 0.01
+    assert float(trained.count(targets)) == 3 + 7 + 3
+
+
+def test_the_figures_are_without_smoothing(corpus, trained):
+    inputs, targets = batch(corpus, trained)
+    outputs = trained.forward(inputs, training=False)
+    kept = {name: part.numpy() for name, part in trained.kept(targets, outputs).items()}
+    plain = float(token_loss.loss(targets, outputs["logits"])) / 13
+    assert trained.scores(kept)["loss"] == pytest.approx(plain, rel=1e-5)
+    assert list(trained.figures) == ["bleu", "loss", "accuracy"]
+
+
+def test_translations_are_bounded_by_their_sources(corpus, trained):
+    inputs, _ = batch(corpus, trained)
+    found = trained.forward(inputs, training=False)["translated"].numpy()
+    assert found.shape == (4, 16)
+    sources = inputs["encoder_padding_mask"].numpy().sum(1)
+    limits = np.minimum((sources * 1.5).astype(int) + 10, 16)
+    for row, limit in zip(found, limits, strict=True):
+        assert (row[limit:] == 3).all()
+    assert "translated" not in trained.forward(inputs, training=True)
+
+
+def test_bleu_is_of_the_decoded_translations_in_the_order_of_the_references(corpus, trained):
+    references = ("a b c a b", "c c c c")
+    other = SequenceToSequence(trained.model, trained.tokenizer)
+    other.training = Training(0.0, references)
+    ids = [[2, 5, 6, 7, 5, 6, 3, 3], [2, 7, 7, 7, 7, 3, 3, 3], [9] * 8]  # the last fills up
+    kept = {name: np.ones(3) for name in ("nats", "tokens", "right")}
+    kept["translated"] = np.array(ids, "int32")
+    assert other.scores(kept)["bleu"] == pytest.approx(100)
+    assert other.report(kept).values["bleu_signature"].startswith("nrefs:1")
+    kept["translated"] = kept["translated"][[1, 0, 2]]
+    assert other.scores(kept)["bleu"] < 50
+
+
+def test_pairs_to_score_on_come_by_length(corpus):
+    assert list(corpus.evaluate.texts) == ["c", "a", "a b", "b c a b c a b"]
+    assert corpus.evaluate.pairs[0] == "a b c a b"
+
+
+def test_without_bleu_nothing_is_translated(corpus, trained):
+    data = Data("x", max_length=16, bleu=False)
+    task = corpus.task(trained.model, trained.tokenizer, data)
+    inputs, _ = batch(corpus, task)
+    assert "translated" not in task.forward(inputs, training=False)
+    assert list(task.figures) == ["loss", "accuracy"]
+
+
+def test_a_part_of_the_pairs_is_kept_for_evaluation(tmp_path):
+    pairs = [(f"a {i}", "b") for i in range(40)]
+    corpus = sequence_to_sequence.read(Data(write(tmp_path, pairs), evaluate_share=0.3))
+    assert len(corpus.train) + len(corpus.evaluate) == 40
+    assert 4 < len(corpus.evaluate) < 20
+    assert corpus.model_fields() == {"head": "conditional_generation"}
+    fewer = Data(write(tmp_path, pairs), evaluate_share=0.3, max_rows=5)
+    assert len(sequence_to_sequence.read(fewer).train) == 5
+
+
+def test_a_model_that_ends_texts_otherwise_is_refused(corpus):
+    model = tfzoo.build("bart", **{**TRAINED, "eos_id": 4})
+    with pytest.raises(
+        UserError, match=r"Set model\.fields\.eos_id.*eos_id=4, the tokenizer's is 3"
+    ):
+        corpus.task(model, tiny.tokenizer(), Data("x", max_length=16))
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"evaluate_share": 0}, "evaluate_share must be between"),
+        ({"label_smoothing": 1}, "label_smoothing must be between"),
+        ({"max_rows": 1}, "max_rows must be at least 2"),
+    ],
+)
+def test_data_that_make_no_sense_are_refused(fields, message):
+    with pytest.raises(UserError, match=message):
+        Data("a.tsv", **fields)
+
+
+@pytest.mark.slow
+def test_a_run_learns_to_translate_and_its_model_answers(tmp_path):
+    chance = random.Random(0)
+    turned = {"cat": "dog", "dog": "cat", "bird": "fish", "fish": "bird"}
+    words = (chance.choices(list(turned), k=chance.randint(1, 4)) for _ in range(60))
+    write(tmp_path, [(" ".join(w), " ".join(turned[x] for x in w)) for w in words])
+    data = {"train": str(tmp_path / "pairs.tsv"), "max_length": 16, "evaluate_share": 0.2}
+    sizes = {k: v for k, v in TRAINED.items() if k not in ("vocab_size", "head")}
+    fields = {**sizes, "eos_id": 4, "decoder_start_id": 3, **pretraining.NO_DROPOUT}
+    model = {"name": "transformer", "fields": {**fields, "width": 16, "initializer_range": 0.1}}
+    summary = pretraining.check_learns(tmp_path, "sequence_to_sequence", data, model)
+    assert 0 <= summary["bleu"] <= 100
+    found = json.loads((tmp_path / "run" / "evaluation.json").read_text())
+    assert found["bleu"] == summary["bleu"]
+    assert "bleu_signature" in found
+    task = tfzoo.load(summary["model"]).task
+    assert task.predict(["cat dog"], ["dog cat"])["logits"].shape[:2] == (1, 4)

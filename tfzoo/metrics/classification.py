@@ -1,6 +1,7 @@
 """How good a classifier is: scikit-learn's figures, and the confusion matrix as a picture."""
 
 import dataclasses
+import io
 import pathlib
 import warnings
 from collections.abc import Sequence
@@ -88,13 +89,20 @@ def report(true: np.ndarray, found: np.ndarray, names: Sequence[str]) -> Report:
 
 
 def draw_confusion(found: Report, path: str | pathlib.Path) -> None:
-    """Draws the confusion matrix into a picture file.
-
-    Colours are shares of the true class, so that rare classes show; the numbers are rows. Up to
-    about 20 classes every name and number can be read; above 40 only the colours are drawn.
+    """Draws the confusion matrix into a PNG file.
 
     Raises:
         OSError: when the file cannot be written.
+    """
+    with write_aside(path) as aside:
+        aside.write_bytes(confusion_picture(found))
+
+
+def confusion_picture(found: Report) -> bytes:
+    """The confusion matrix as a PNG file.
+
+    Colours are shares of the true class, so that rare classes show; the numbers are rows. Up to
+    about 20 classes every name and number can be read; above 40 only the colours are drawn.
     """
     # Without pyplot: it keeps global state, and asks for a screen.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -113,10 +121,12 @@ def draw_confusion(found: Report, path: str | pathlib.Path) -> None:
     axes.set_title(f"accuracy {found.accuracy:.3f}, macro F1 {found.macro_f1:.3f}")
     if is_small:
         _write_names_and_counts(axes, list(found.classes), counts, shares)
-    with write_aside(path) as aside, warnings.catch_warnings():
+    drawn = io.BytesIO()
+    with warnings.catch_warnings():
         # A label in a script that matplotlib's own font lacks is drawn as boxes.
         warnings.filterwarnings("ignore", "Glyph .* missing from")
-        figure.savefig(aside)
+        figure.savefig(drawn, format="png")
+    return drawn.getvalue()
 
 
 def _write_names_and_counts(

@@ -10,12 +10,38 @@ from typing import Any
 from tfzoo.core.config import unknown_name
 from tfzoo.core.errors import UserError
 
-_NOT_TASKS = ("folder", "recipe", "task")
+_NOT_TASKS = ("folder", "recipe", "samples", "task", "texts", "token_loss")
+_OBJECTIVES = ("denoising", "distillation")  # they train a task of another module
 
 
 def names() -> list[str]:
     """The tasks there are, sorted."""
+    return sorted(set(_modules()) - set(_OBJECTIVES))
+
+
+def trainable(name: str) -> Any:
+    """The module that says how the task or objective called `name` is trained.
+
+    Raises:
+        UserError: when there is none, or it cannot be trained.
+    """
+    known = [n for n in _modules() if n in _OBJECTIVES or hasattr(_module(n), "Data")]
+    if name not in _modules():
+        raise UserError(unknown_name("task", name, known))
+    if name not in known:
+        raise UserError(
+            f"The task {name} cannot be trained. Expected one of {', '.join(known)}. "
+            f"Received: task={name}."
+        )
+    return _module(name)
+
+
+def _modules() -> list[str]:
     return sorted(m.name for m in pkgutil.iter_modules(__path__) if m.name not in _NOT_TASKS)
+
+
+def _module(name: str) -> Any:
+    return importlib.import_module(f"tfzoo.tasks.{name}")
 
 
 def task_class(name: str) -> Any:
@@ -26,6 +52,5 @@ def task_class(name: str) -> Any:
     """
     if name not in names():
         raise UserError(unknown_name("task", name, names()))
-    module = importlib.import_module(f"tfzoo.tasks.{name}")
-    classes = (c for c in vars(module).values() if isinstance(c, type))
+    classes = (c for c in vars(_module(name)).values() if isinstance(c, type))
     return next(c for c in classes if getattr(c, "name", None) == name)

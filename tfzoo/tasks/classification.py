@@ -11,6 +11,7 @@ from tfzoo.core.errors import UserError
 from tfzoo.data import batches, splits, tables
 from tfzoo.data.tables import Column, Columns, Table, fingerprint
 from tfzoo.metrics import classification as metrics
+from tfzoo.tasks import samples
 from tfzoo.tasks.task import Task, Tensors, require_head
 
 
@@ -74,12 +75,14 @@ class Corpus:
         evaluate: The rows to score on.
         labels: Names of the classes, of all rows of the training file.
         class_weights: What a row of each class counts in the loss.
+        tokenizer: None: the texts came without one.
     """
 
     train: Table
     evaluate: Table
     labels: tuple[str, ...]
     class_weights: tuple[float, ...]
+    tokenizer: None = None
 
     def texts(self) -> list[str]:
         """The texts to train a vocabulary on."""
@@ -103,10 +106,46 @@ class Corpus:
         """A digest of everything that was read."""
         return fingerprint(self.train, self.evaluate)
 
-    def rows(self) -> tuple[Tensors, Tensors]:
-        """The rows to train on and to score on, as `tfzoo.data.batches` takes them."""
+    def facts(self) -> dict[str, Any]:
+        """What a run notes down about the data."""
+        return {"labels": list(self.labels)}
+
+    def describe(self) -> str:
+        """A line for the log."""
+        more = ", ..." if len(self.labels) > 20 else ""
+        return f"{len(self.labels)} classes: {', '.join(self.labels[:20])}{more}."
+
+    def samples(self, task: "Classification", count: int) -> list[tuple[str, str]]:
+        """A table of a few texts to score on, with the model's answers, as Markdown."""
+        shown = self.evaluate.spread(count)
+        answer = task.predict(shown.texts, shown.pairs)
+        head = ["text", *(["pair"] if shown.pairs is not None else []), "label", "predicted"]
+        found = [label.decode("utf-8", "replace") for label in answer["label"]]
+        columns = [shown.texts, shown.pairs, shown.labels, found]
+        scores = [f"{score:.3f}" for score in answer["score"]]
+        cells = zip(*(column for column in [*columns, scores] if column is not None), strict=True)
+        return [("predictions", samples.table([*head, "score"], cells))]
+
+    def sources(
+        self, task: "Classification", seed: int, fixed: bool
+    ) -> tuple[batches.Source, batches.Source]:
+        """The rows to train on and to score on.
+
+        Args:
+            task: Encodes them.
+            seed: Not needed: nothing here is left to chance.
+            fixed: Whether all batches have one shape.
+        """
         weights = np.asarray(self.class_weights, "float32")
-        return rows(self.train, self.labels, weights), rows(self.evaluate, self.labels)
+        multiple = task.max_length if fixed else 8
+
+        def encode(columns: Tensors) -> batches.Batch:
+            return task.encode(columns, multiple)
+
+        return (
+            batches.of_rows(rows(self.train, self.labels, weights), encode),
+            batches.of_rows(rows(self.evaluate, self.labels), encode),
+        )
 
 
 def read(data: Data) -> Corpus:
@@ -180,8 +219,9 @@ class Classification(Task):
     """
 
     name: ClassVar[str] = "classification"
-    # What a better model may be better at; the first, unless the experiment names another.
-    figures: ClassVar[tuple[str, ...]] = ("macro_f1", "accuracy")
+    # What a better model may be better at, and in which direction; the first, unless the experiment
+    # names another.
+    figures: ClassVar[dict[str, int]] = {"macro_f1": 1, "accuracy": 1, "loss": -1}
 
     def __init__(self, model: Any, tokenizer: Any, labels: tuple[str, ...], **options: Any):
         require_head(model, self.name, "classification")
@@ -214,14 +254,19 @@ class Classification(Task):
         targets = {"label": rows["label"], "weight": rows["weight"]}
         return batches.pad(inputs, multiple, self.max_length), targets
 
-    def loss(self, targets: Tensors, outputs: Tensors) -> tuple[tf.Tensor, tf.Tensor]:
-        """Weighted sum of the rows' cross-entropies in nats, and the sum of the weights, float32.
+    def count(self, targets: Tensors) -> tf.Tensor:
+        """The sum of the rows' weights, `()` float32.
 
-        They come apart because only the trainer knows how much weight the other replicas hold.
+        It stands apart from the loss because only the trainer knows how much weight the other
+        replicas hold.
         """
+        return tf.reduce_sum(targets["weight"])
+
+    def loss(self, targets: Tensors, outputs: Tensors) -> tf.Tensor:
+        """The weighted sum of the rows' cross-entropies in nats, `()` float32."""
         logits_bc = tf.cast(outputs["logits"], tf.float32)
         nats_b = tf.nn.sparse_softmax_cross_entropy_with_logits(targets["label"], logits_bc)
-        return tf.reduce_sum(nats_b * targets["weight"]), tf.reduce_sum(targets["weight"])
+        return tf.reduce_sum(nats_b * targets["weight"])
 
     def kept(self, targets: Tensors, outputs: Tensors) -> Tensors:
         """What of an evaluated batch is kept until all are there."""
@@ -230,10 +275,9 @@ class Classification(Task):
     def scores(self, kept: dict[str, np.ndarray]) -> dict[str, float]:
         """`loss`, `accuracy` and `macro_f1` of all kept rows."""
         kept = _real(kept)
-        total, count = self.loss(kept, kept)
         report = self.report(kept)
         return {
-            "loss": float(total / count),
+            "loss": float(self.loss(kept, kept) / self.count(kept)),
             "accuracy": report.accuracy,
             "macro_f1": report.macro_f1,
         }
@@ -242,6 +286,20 @@ class Classification(Task):
         """All figures of the kept rows, class by class."""
         kept = _real(kept)
         return metrics.report(kept["label"], kept["logits"].argmax(-1), self.labels or ())
+
+    def pictures(self, kept: dict[str, np.ndarray]) -> dict[str, bytes]:
+        """PNG files for TensorBoard."""
+        return {"confusion_matrix": metrics.confusion_picture(self.report(kept))}
+
+    def precision_recall(
+        self, kept: dict[str, np.ndarray]
+    ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """For each class, which rows are of it, and how probable that was for the model."""
+        kept = _real(kept)
+        scores = tf.nn.softmax(tf.cast(kept["logits"], tf.float32)).numpy()
+        return {
+            name: (kept["label"] == i, scores[:, i]) for i, name in enumerate(self.labels or ())
+        }
 
     def evaluate(
         self, table: Table, batch_size: int = 32, progress: bool = False

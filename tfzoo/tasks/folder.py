@@ -127,10 +127,13 @@ def save(task: Task, folder: str | os.PathLike[str]) -> None:
     Raises:
         UserError: when `folder` holds something else, or cannot be written.
     """
+    fields = models.describe(task.model.config)
+    # Only training packs documents into rows; whoever reads the folder would pay for the masks.
+    fields.pop("packed", None)
     values = {
         "tfzoo": tfzoo.__version__,
         "format": FORMAT,
-        "model": {"name": _architecture(task.model), **models.describe(task.model.config)},
+        "model": {"name": _architecture(task.model), **fields},
         "task": {"name": task.name, **task.options()},
         "tokenizer": None if task.tokenizer is None else _tokenizer_name(task.tokenizer),
     }

@@ -1,17 +1,183 @@
-"""Encoder-decoders: how well one text follows from another, token by token.
+"""Encoder-decoders: how well one text follows from another, token by token, and how to learn it.
 
-Source: Sutskever et al. 2014, https://arxiv.org/abs/1409.3215; teacher forcing, Williams and Zipser
-1989.
+Source: Sutskever et al. 2014, https://arxiv.org/abs/1409.3215; `tfzoo.data.parallel`.
 
     text ─► source ids ──────────────────────► encoder ─┐
     pair ─► target ids ─► one to the right ─► decoder ──┴─► logits of each target token
 """
 
+import dataclasses
 from typing import Any, ClassVar
 
+import numpy as np
 import tensorflow as tf
 
+from tfzoo.core.errors import UserError
+from tfzoo.data import batches, parallel, splits
+from tfzoo.data.tables import Column, Table, fingerprint
+from tfzoo.decoding import greedy
+from tfzoo.metrics import translation
+from tfzoo.tasks import samples, token_loss
 from tfzoo.tasks.task import Task, Tensors
+
+_TOKENIZED_AT_ONCE = 1024
+# A translation ends after half as many tokens again as its source has, and ten. Before it has
+# learned to end them, a model would go on to the longest there are; Vaswani et al. 2017, section
+# 6.1, allow 50 more than the source.
+_LONGER, _LONGEST = 1.5, 10
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """The `data` part of an experiment.
+
+    Attributes:
+        train: A TSV, CSV or JSON-lines file of pairs, or two files whose lines belong together,
+            `[train.en, train.de]`. Any of them may end in .gz.
+        evaluate: The same, to score the model on, or null to keep a part of `train` for that.
+        evaluate_share: How large a part. Equal sources never stand on both sides.
+        text: Column of the source in a table.
+        pair: Column of the target in a table.
+        max_length: Number of tokens beyond which each of the two is truncated.
+        label_smoothing: Share of the probability that goes to all tokens evenly (0.1 in Vaswani et
+            al. 2017, section 5.4).
+        bleu: Whether the evaluation sources are translated, greedily, and scored by BLEU.
+        max_rows: At most so many training rows, spread over the whole file.
+    """
+
+    train: str | tuple[str, str]
+    evaluate: str | tuple[str, str] | None = None
+    evaluate_share: float = 0.05
+    text: Column = "text"
+    pair: Column = "pair"
+    max_length: int = 128
+    label_smoothing: float = 0.1
+    bleu: bool = True
+    max_rows: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("evaluate_share", "label_smoothing"):
+            value = getattr(self, name)
+            if not 0 <= value < 1 or (name == "evaluate_share" and not value):
+                raise UserError(f"{name} must be between 0 and 1. Received: {name}={value}.")
+        if self.max_rows is not None and self.max_rows < 2:
+            raise UserError(f"max_rows must be at least 2. Received: max_rows={self.max_rows}.")
+
+
+@dataclasses.dataclass(frozen=True)
+class Corpus:
+    """Everything that is read from disk to train an encoder-decoder on pairs.
+
+    Attributes:
+        train: The pairs to train on.
+        evaluate: The pairs to score on.
+        labels: None: there are no classes.
+        tokenizer: None: the texts came without one.
+    """
+
+    train: Table
+    evaluate: Table
+    labels: None = None
+    tokenizer: None = None
+
+    def texts(self) -> list[str]:
+        """The texts to train a vocabulary on, that of both sides."""
+        return [*self.train.texts, *(self.train.pairs or ())]
+
+    def model_fields(self) -> dict[str, Any]:
+        """The fields of the model's config that the task decides."""
+        return {"head": "conditional_generation"}
+
+    def task(self, model: Any, tokenizer: Any, data: Data) -> "SequenceToSequence":
+        """The task of this data on this model."""
+        task = SequenceToSequence(model, tokenizer, max_length=data.max_length)
+        check_end(model, (_target(tokenizer).frame.after or (None,))[-1])
+        references = self.evaluate.pairs if data.bleu else None
+        task.training = Training(data.label_smoothing, references)
+        return task
+
+    def facts(self) -> dict[str, Any]:
+        """What a run notes down about the data."""
+        return {}
+
+    def describe(self) -> str:
+        """A line for the log."""
+        return "Pairs of texts."
+
+    def fingerprint(self) -> str:
+        """A digest of everything that was read."""
+        return fingerprint(self.train, self.evaluate)
+
+    def sources(
+        self, task: "SequenceToSequence", seed: int, fixed: bool
+    ) -> tuple[batches.Source, batches.Source]:
+        """The pairs to train on, those of about one length together, and to score on.
+
+        Args:
+            task: Tokenizes them.
+            seed: Not needed: nothing here is left to chance.
+            fixed: Whether all batches have one shape.
+        """
+        width = task.max_length if fixed else None
+        return _source(task, self.train, width), _source(task, self.evaluate, width)
+
+    def samples(self, task: "SequenceToSequence", count: int) -> list[tuple[str, str]]:
+        """A few pairs to score on with the model's own targets, for TensorBoard."""
+        source = _source(task, self.evaluate.spread(count), None)
+        numbers = tf.range(source.num_rows, dtype=tf.int64)
+        epoch, is_real = tf.constant(0, tf.int64), tf.ones_like(numbers, tf.bool)
+        shown = samples.translations(task, *source.examples(numbers, epoch, is_real))
+        return [("predictions", shown)]
+
+
+def _source(task: "SequenceToSequence", table: Table, width: int | None) -> batches.Source:
+    tokenizer, config = task.tokenizer, task.model.config
+    sources = _tokenized(tokenizer, table.texts, task.max_length)
+    targets = _tokenized(_target(tokenizer), table.pairs or (), task.max_length)
+    return parallel.teacher_forcing(sources, targets, config.pad_id, config.decoder_start_id, width)
+
+
+def read(data: Data) -> Corpus:
+    """Reads and checks the files. The pairs to score on come sorted by length: no order matters to
+    their figures, and the batches are done sooner.
+
+    Raises:
+        UserError: as `tfzoo.data.parallel.read`, or when no rows are left to score on.
+    """
+    table = parallel.read(data.train, data.text, data.pair)
+    if data.evaluate is None:
+        train, evaluate = splits.by_text(table, data.evaluate_share)
+    else:
+        train, evaluate = table, parallel.read(data.evaluate, data.text, data.pair)
+    by_length = sorted(range(len(evaluate)), key=lambda row: len(evaluate.texts[row]))
+    return Corpus(train.spread(data.max_rows), evaluate.select(by_length))
+
+
+def check_end(model: Any, end_id: int | None) -> None:
+    """Refuses a model that would not know where a text ends.
+
+    Raises:
+        UserError: when the tokenizer's end is not that of the model's config.
+    """
+    if end_id != model.config.eos_id:
+        raise UserError(
+            f"The model and the tokenizer must end a text with one token. Set "
+            f"model.fields.eos_id to the tokenizer's. Received: eos_id={model.config.eos_id}, the "
+            f"tokenizer's is {end_id}."
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """What only a run needs to know.
+
+    Attributes:
+        label_smoothing: As in `Data`.
+        references: The targets to score translations by, or None to translate nothing.
+    """
+
+    label_smoothing: float = 0.0
+    references: tuple[str, ...] | None = None
 
 
 class SequenceToSequence(Task):
@@ -27,6 +193,9 @@ class SequenceToSequence(Task):
             the target texts.
         pairs: Always true.
         max_length: As in `Task`, of each of the two texts.
+
+    Attributes:
+        training: What a run adds.
     """
 
     name: ClassVar[str] = "sequence_to_sequence"
@@ -35,6 +204,13 @@ class SequenceToSequence(Task):
         self, model: Any, tokenizer: Any, pairs: bool = True, max_length: int | None = None
     ):
         super().__init__(model, tokenizer, True, max_length)
+        self.training = Training()
+
+    @property
+    def figures(self) -> dict[str, int]:
+        """What a better model is better at; the first, unless the experiment names another."""
+        others = {"loss": -1, "accuracy": 1}
+        return others if self.training.references is None else {"bleu": 1, **others}
 
     @property
     def has_lite_text(self) -> bool:
@@ -44,8 +220,7 @@ class SequenceToSequence(Task):
         source = super().inputs(text)
         if pair is None:
             return source
-        tokenizer = getattr(self.tokenizer, "target", self.tokenizer)
-        target = tokenizer(pair, max_length=self.max_length, padding_side="right")
+        target = _target(self.tokenizer)(pair, max_length=self.max_length, padding_side="right")
         ids = tf.concat([_ragged(source), _ragged(target)], 1)
         lengths = tf.cast(ids.row_lengths(), tf.int32)
         token_ids = ids.to_tensor()
@@ -62,6 +237,59 @@ class SequenceToSequence(Task):
     def sequence(self, inputs: Tensors) -> tf.Tensor:
         sequence_bkd: tf.Tensor = self.model.encode(inputs["token_ids"], inputs["padding_mask"])
         return sequence_bkd
+
+    def forward(self, inputs: Tensors, training: bool) -> Tensors:
+        outputs: Tensors = self.model({k: inputs[k] for k in self.model.input}, training=training)
+        if training or self.training.references is None:
+            return outputs
+        lengths_b = tf.reduce_sum(inputs["encoder_padding_mask"], 1)
+        longest_b = tf.cast(tf.cast(lengths_b, tf.float32) * _LONGER, tf.int32) + _LONGEST
+        config = self.model.config
+        translated = greedy.translate(
+            self.model,
+            inputs["encoder_token_ids"],
+            inputs["encoder_padding_mask"],
+            config.decoder_start_id,
+            config.eos_id,
+            self.max_length,
+            tf.minimum(longest_b, self.max_length),
+        )
+        return {**outputs, "translated": translated}
+
+    def count(self, targets: Tensors) -> tf.Tensor:
+        """How many target tokens there are."""
+        return token_loss.count(targets)
+
+    def loss(self, targets: Tensors, outputs: Tensors) -> tf.Tensor:
+        """The summed smoothed cross-entropy of the target tokens in nats."""
+        return token_loss.loss(targets, outputs["logits"], self.training.label_smoothing)
+
+    def kept(self, targets: Tensors, outputs: Tensors) -> Tensors:
+        """What of an evaluated batch is kept until all are there."""
+        found = token_loss.kept(targets, outputs["logits"])
+        if "translated" in outputs:
+            found["translated"] = outputs["translated"]
+        return found
+
+    def scores(self, kept: dict[str, np.ndarray]) -> dict[str, float]:
+        """`loss` (without smoothing), `perplexity` and `accuracy` of target tokens, and `bleu`."""
+        scores = token_loss.scores(kept)
+        if "translated" in kept:
+            scores["bleu"] = self._bleu(kept).score
+        return scores
+
+    def report(self, kept: dict[str, np.ndarray]) -> token_loss.Report:
+        """All figures, and how BLEU was counted."""
+        scores: dict[str, Any] = self.scores(kept)
+        if "translated" in kept:
+            scores["bleu_signature"] = self._bleu(kept).signature
+        return token_loss.Report(scores)
+
+    def _bleu(self, kept: dict[str, np.ndarray]) -> translation.Bleu:
+        references = self.training.references or ()
+        ids = tf.constant(kept["translated"][: len(references)])
+        texts = self.tokenizer.decode(ids, skip_special_tokens=True).numpy()
+        return translation.bleu([text.decode("utf-8", "replace") for text in texts], references)
 
     def _split(self, inputs: Tensors) -> Tensors:
         """Rows of a source and a target, to what an encoder-decoder takes."""
@@ -85,6 +313,20 @@ class SequenceToSequence(Task):
             "decoder_token_ids": decoder,
             "decoder_padding_mask": mask,
         }
+
+
+def _target(tokenizer: Any) -> Any:
+    """The tokenizer of the target texts."""
+    return getattr(tokenizer, "target", tokenizer)
+
+
+def _tokenized(tokenizer: Any, texts: tuple[str, ...], max_length: int) -> tf.RaggedTensor:
+    """All texts, in the memory of the host."""
+    with tf.device("CPU"):
+        starts = range(0, len(texts), _TOKENIZED_AT_ONCE)
+        some = (tf.constant(texts[start : start + _TOKENIZED_AT_ONCE]) for start in starts)
+        parts = [_ragged(tokenizer(t, max_length=max_length, padding_side="right")) for t in some]
+        return tf.concat(parts, 0)
 
 
 def _ragged(inputs: Tensors) -> tf.RaggedTensor:

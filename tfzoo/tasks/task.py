@@ -94,6 +94,10 @@ class Task(abc.ABC):
         outputs: Tensors = model(named, training=training)
         return outputs
 
+    def forward(self, inputs: Tensors, training: bool) -> Tensors:
+        """What the loss is made of, from what a batch of the trainer holds."""
+        return self.run(self.model, inputs, training)
+
     def embed(self, inputs: Tensors) -> tf.Tensor:
         """`(n, d)` float32: the mean over a text's real tokens, of length 1."""
         return pool(self.sequence(inputs), inputs["padding_mask"])

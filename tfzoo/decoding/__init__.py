@@ -1,0 +1,1 @@
+"""Text generation: graph loops over `Model.step`."""
