@@ -19,6 +19,7 @@ INSTALL = [
     "protobuf>=5,<8",  # SentencePiece models; TensorFlow brings it
     "pyyaml>=6,<7",  # experiments
     "requests>=2.32,<3",  # the client
+    "sacrebleu>=2.4,<3",  # BLEU that compares with others'
     "safetensors>=0.5,<1",  # Hugging Face checkpoints
     "scikit-learn>=1.5,<2",  # metrics
     "tensorboard>=2.20,<2.22",
@@ -47,6 +48,15 @@ PARITY = [  # what the tests with marker parity compare with
     "jax>=0.5,<1",  # the models on Keras' other backend
     "sacremoses>=0.1,<1",  # transformers' Marian tokenizer warns without it
 ]
+PROFILE = [  # shows the traces that `train.tensorboard.profile` makes; about 40 packages
+    "tensorboard-plugin-profile>=2.19,<3",
+]
+BEAM = [  # `tfzoo prepare --beam`; up to 2.77 it wants protobuf below 7, which suits TensorFlow
+    "apache-beam>=2.77,<3",
+]
+TFDS = [  # inputs of `tfzoo prepare` by name
+    "tensorflow-datasets>=4.9.9,<5",
+]
 DEVELOP = [
     *TEST,
     "mypy>=1.15,<3",
@@ -73,6 +83,9 @@ setuptools.setup(
         "vocabulary": VOCABULARY,
         "parity": PARITY,
         "bench": BENCH,
+        "profile": PROFILE,
+        "beam": BEAM,
+        "tfds": TFDS,
         "dev": DEVELOP,
     },
     entry_points={"console_scripts": ["tfzoo = tfzoo.cli.main:console"]},

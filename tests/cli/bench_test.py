@@ -16,6 +16,7 @@ def test_a_mistake_is_one_line(run, tmp_path):
         ["tokenizer", "--tokenizer=x", f"--file={tmp_path / 'none'}"],
         ["encoder", "--rounds=many"],
         ["encoder", "--only=keras"],
+        ["training", "--only=keras"],
     ):
         code, _, err = run("bench", *arguments)
         assert (code, err.count("\n")) == (2, 1), err

@@ -158,3 +158,24 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path):
         config.read_yaml(tmp_path / "none.yaml")
     with pytest.raises(ConfigError, match="cannot be read: Is a directory"):
         config.read_yaml(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [
+        ("a: 1\nb: 2\na: 3\n", r":3 gives `a` a second time"),
+        ("a:\n  b: 1\n  c: 2\n  b: 1\n", r":4 gives `b` a second time"),
+        ("a:\n- {b: 1, b: 2}\n", r":2 gives `b` a second time"),
+    ],
+)
+def test_a_key_that_stands_twice_is_refused_with_its_line(tmp_path, text, where):
+    path = tmp_path / "a.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=where):
+        config.read_yaml(path)
+
+
+def test_one_key_in_two_groups_is_no_repetition(tmp_path):
+    path = tmp_path / "a.yaml"
+    path.write_text("a: {x: 1}\nb: {x: 1}\nc: [{x: 1}, {x: 2}]\n")
+    assert config.read_yaml(path)["c"] == [{"x": 1}, {"x": 2}]

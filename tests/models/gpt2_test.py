@@ -165,14 +165,14 @@ def test_prompts_of_different_lengths_go_on_as_each_row_alone(more):
     decoders.check_rows_alone(model, [[4], [9, 1, 7, 7, 2, 19], [5, 8, 3]])
 
 
-def test_whether_rows_are_packed_is_kept_by_our_folders_and_unknown_to_foreign_ones(tmp_path):
+def test_rows_are_packed_where_it_is_asked_for_and_never_in_a_folder(tmp_path):
     model = tfzoo.build("gpt2", **SMALL, packed=True)
     fill(model)
     hugging_face.write(tmp_path, model, gpt2.HUGGING_FACE, None, 0)
     read = [tfzoo.load(tmp_path), tfzoo.load(tmp_path, packed=True)]
     folder.save(read[1].task, tmp_path / "ours")
-    read += [tfzoo.load(tmp_path / "ours"), tfzoo.load(tmp_path / "ours", packed=False)]
-    assert [loaded.config.packed for loaded in read] == [False, True, True, False]
+    read += [tfzoo.load(tmp_path / "ours"), tfzoo.load(tmp_path / "ours", packed=True)]
+    assert [loaded.config.packed for loaded in read] == [False, True, False, True]
     ids = np.arange(12)[None] % 20
     given = {"token_ids": ids, "padding_mask": np.ones_like(ids)}
     for loaded in read:

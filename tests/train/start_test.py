@@ -9,7 +9,7 @@ from tests.train import tiny
 from tfzoo.core.errors import UserError
 from tfzoo.core.experiment import ModelChoice
 from tfzoo.tasks import classification, folder
-from tfzoo.train.start import build_task
+from tfzoo.train.start import build_task, train_tokenizer
 
 
 def start(folder_path, **model):
@@ -17,6 +17,7 @@ def start(folder_path, **model):
     choice = ModelChoice(**{"fields": tiny.FIELDS, **model})
     experiment = dataclasses.replace(experiment, model=choice)
     corpus = classification.read(experiment.data)
+    train_tokenizer(choice, corpus, folder_path / "trained")
     return build_task(experiment, corpus, folder_path / "trained")
 
 

@@ -57,6 +57,8 @@ def values(folder, model=None, **train):
         write_rows(rows)
         write_tokenizer(tokenizer)
     defaults = {"duration": "3 epochs", "batch_size": 8, "learning_rate": 3e-2, "log_every": 2}
+    # Drawing takes longer than training here; observer_test.py is about that.
+    defaults["tensorboard"] = {"graph": False, "pictures": False, "samples": 0}
     return {
         "task": "classification",
         "data": {"train": str(rows), "max_length": 12, "evaluate_share": 0.2},

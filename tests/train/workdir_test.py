@@ -130,3 +130,24 @@ def test_a_moved_run_names_its_model_where_it_is_now(tmp_path, experiment):
     (tmp_path / "old").rename(tmp_path / "new")
     with Workdir(tmp_path / "new", experiment) as work:
         assert work.summary()["model"] == str(tmp_path / "new" / "model")
+
+
+def test_where_it_runs_may_change_from_start_to_start(tmp_path, experiment):
+    begin(tmp_path / "run", experiment)
+    train = dataclasses.replace(experiment.train, strategy="mirrored", replicas=2, accumulate=2)
+    begin(tmp_path / "run", dataclasses.replace(experiment, train=train))
+    assert config.read_yaml(tmp_path / "run" / "experiment.yaml")["train"]["replicas"] == 2
+
+
+def test_another_process_sees_the_mark_of_the_holder_and_no_other(tmp_path, experiment):
+    reader = Workdir(tmp_path / "run", experiment, reads_only=True)
+    assert not reader.has_mark("7")
+    assert not (tmp_path / "run").exists()
+    with Workdir(tmp_path / "run", experiment) as work:
+        work.mark("12345")
+        work.mark("7")
+        assert reader.has_mark("7")
+        assert not reader.has_mark("12345")
+        with pytest.raises(UserError, match="Another process"):
+            Workdir(tmp_path / "run", experiment)
+        assert reader.has_mark("7")

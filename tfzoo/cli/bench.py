@@ -64,4 +64,16 @@ def loading(arguments: Sequence[str]) -> int:
     return bench_loading.run(list(arguments))
 
 
-BENCHMARKS = {"encoder": encoder, "loading": loading, "tokenizer": tokenizer}
+def training(arguments: Sequence[str]) -> int:
+    """Training steps of BERT and GPT."""
+    from tfzoo.cli import bench_training
+
+    return bench_training.run(list(arguments))
+
+
+BENCHMARKS = {
+    "encoder": encoder,
+    "loading": loading,
+    "tokenizer": tokenizer,
+    "training": training,
+}

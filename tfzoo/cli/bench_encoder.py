@@ -1,9 +1,8 @@
 """`tfzoo bench encoder`: BERT's forward pass beside its peers, in turns, in one run.
 
-Every contestant lives in a process of its own that waits until it is asked. The parent asks one
-after the other, several rounds over, so that a slow minute of the machine hits them all. The figure
-of a contestant is its best round. `matmul` is not a contestant but the limit: a plain float32
-product of the size of BERT's largest, as fast as this machine does it.
+Contestants are asked in turns (`tfzoo.cli.contest`); the figure of each is its best round.
+`matmul` is not a contestant but the limit: a plain float32 product of the size of BERT's largest,
+as fast as this machine does it.
 """
 
 import json
@@ -15,13 +14,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
-from tfzoo.cli import screen
+from tfzoo.cli import contest, screen
+from tfzoo.cli.contest import Run
 from tfzoo.cli.parser import Parser, whole_number
-from tfzoo.core.errors import UserError
 
 VOCABULARY = 30_522
 THREADS = os.cpu_count() or 1
@@ -41,8 +40,6 @@ CONTESTANTS = {
     "litert_int8": ("dynamic int8 LiteRT", "minilm", ((1, 128),)),
 }
 
-Run = Callable[[int, int], float]  # batch, length -> seconds
-
 
 def run(arguments: list[str]) -> int:
     """Runs the comparison and prints its table. Returns the exit code."""
@@ -55,15 +52,12 @@ def run(arguments: list[str]) -> int:
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     options = parser.parse_strictly(arguments)
     screen.quiet_tensorflow()
-    names = options.only.split(",") if options.only else list(CONTESTANTS)
-    for name in names:
-        if name not in CONTESTANTS:
-            raise UserError(
-                f"No such contestant. Expected {', '.join(CONTESTANTS)}. Received: {name}."
-            )
+    names = contest.chosen(options.only, list(CONTESTANTS))
     with tempfile.TemporaryDirectory() as folder:
         _prepare(pathlib.Path(folder), {CONTESTANTS[n][1] for n in names})
-        seconds = _compare(names, folder, options.rounds, options.repeats)
+        command = [sys.executable, "-m", __spec__.name, "work", "NAME", folder]
+        shapes = {name: CONTESTANTS[name][2] for name in names}
+        seconds = contest.compare(command, shapes, options.rounds, options.repeats)
     found = rows(seconds)
     print(json.dumps(found, indent=1) if options.json else _table(found))
     return 0
@@ -85,48 +79,6 @@ def _prepare(folder: pathlib.Path, sizes: set[str]) -> None:
         subprocess.run(
             [sys.executable, "-m", __spec__.name, "prepare", size, str(folder)], check=True
         )
-
-
-def _compare(
-    names: list[str], folder: str, rounds: int, repeats: int
-) -> dict[tuple[str, int, int], list[float]]:
-    workers = {}
-    for name in names:
-        print(f"starting {name} ...", file=sys.stderr, flush=True)
-        command = [sys.executable, "-m", __spec__.name, "work", name, folder]
-        worker = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        reply = worker.stdout.readline() if worker.stdout else ""
-        if reply.strip() != "ready":
-            reason = (worker.stderr.read() if worker.stderr else "").strip().splitlines()
-            print(f"  left out: {reason[-1] if reason else 'it died'}", file=sys.stderr)
-            continue
-        workers[name] = worker
-    seconds: dict[tuple[str, int, int], list[float]] = {}
-    try:
-        for _ in range(rounds):
-            for name, worker in workers.items():
-                for batch, length in CONTESTANTS[name][2]:
-                    best = _ask(worker, batch, length, repeats)
-                    seconds.setdefault((name, batch, length), []).append(best)
-    finally:
-        for worker in workers.values():
-            worker.kill()
-            worker.wait()
-    return seconds
-
-
-def _ask(worker: "subprocess.Popen[str]", batch: int, length: int, repeats: int) -> float:
-    stdin, stdout = worker.stdin, worker.stdout
-    if stdin is None or stdout is None:
-        raise RuntimeError("the worker has no pipes")
-    print(batch, length, repeats, file=stdin, flush=True)
-    return float(stdout.readline())
 
 
 def rows(seconds: dict[tuple[str, int, int], list[float]]) -> list[dict[str, Any]]:
@@ -282,7 +234,7 @@ def _ids(batch: int, length: int) -> np.ndarray:
     return np.random.default_rng(0).integers(1000, VOCABULARY, (batch, length), dtype=np.int32)
 
 
-def _work(name: str, folder: pathlib.Path, orders: IO[str]) -> None:
+def _work(name: str, folder: pathlib.Path) -> None:
     makers: dict[str, Callable[[], Run]] = {
         "tfzoo": lambda: _saved_model(folder, "base"),
         "tfzoo_minilm": lambda: _saved_model(folder, "minilm"),
@@ -292,14 +244,7 @@ def _work(name: str, folder: pathlib.Path, orders: IO[str]) -> None:
         "torch": _torch,
         "matmul": _matmul,
     }
-    forward = makers[name]()
-    for batch, length in CONTESTANTS[name][2]:
-        forward(batch, length)  # traces, compiles, allocates
-    print("ready", flush=True)
-    for line in orders:
-        batch, length, repeats = map(int, line.split())
-        forward(batch, length)  # brings caches and clock back
-        print(min(forward(batch, length) for _ in range(repeats)), flush=True)
+    contest.serve(makers[name](), CONTESTANTS[name][2], sys.stdin)
 
 
 if __name__ == "__main__":
@@ -307,4 +252,4 @@ if __name__ == "__main__":
     if verb == "prepare":
         _export(what, pathlib.Path(where))
     else:
-        _work(what, pathlib.Path(where), sys.stdin)
+        _work(what, pathlib.Path(where))

@@ -14,13 +14,14 @@ from types import ModuleType
 import tfzoo
 from tfzoo.cli.parser import Parser
 from tfzoo.core.config import unknown_name
-from tfzoo.core.errors import UserError
+from tfzoo.core.errors import Interrupted, UserError
 
 COMMANDS = {
     "quickstart": "train, export, verify, serve and ask a small BERT in a few minutes",
     "list": "architectures and their sizes, tasks, published checkpoints",
     "show": "an experiment, an architecture's fields, or what is in a folder",
     "vocabulary": "train the vocabulary of a tokenizer from text files",
+    "prepare": "turn raw texts into shards of tokenized documents, for pretraining",
     "train": "train a model as a YAML file says",
     "evaluate": "score a model on a file of labelled texts",
     "predict": "answer texts from the command line, a file or standard input",
@@ -56,6 +57,8 @@ def main(arguments: Sequence[str]) -> int:
         return _complain(error, 2)
     except KeyboardInterrupt:
         return _complain("interrupted", INTERRUPTED)
+    except Interrupted as done:
+        return _complain(done, done.code)
     except BrokenPipeError:  # the reader of our output has seen enough: `tfzoo list | head -1`
         _forget_output()
         return 0

@@ -7,6 +7,7 @@ last one) and logs/ (tensorboard --logdir=WORKDIR/logs).
 import argparse
 import pathlib
 import shlex
+import sys
 from typing import TYPE_CHECKING
 
 from tfzoo.cli import screen
@@ -24,6 +25,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options of `tfzoo train`."""
     add_config(parser, required=True)
     parser.add_argument("--workdir", required=True, metavar="DIR", help="where the run is kept")
+    parser.add_argument(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="train in N processes on this machine, as on N machines",
+    )
 
 
 def add_config(
@@ -57,8 +64,15 @@ def check_model(experiment: "Experiment") -> None:
         models.config(choice.name, choice.variant, **choice.fields)
 
 
-def run(options: argparse.Namespace) -> None:
+def run(options: argparse.Namespace) -> int:
     """Trains, and says how good the model is and where."""
+    if options.workers is not None:
+        from tfzoo.train import launch
+
+        overrides = ["--set", *options.set] if options.set else []
+        where = [f"--config={options.config}", f"--workdir={options.workdir}"]
+        program = [sys.executable, "-m", "tfzoo.cli.main", "train"]
+        return launch.local_workers(options.workers, [*program, *where, *overrides])
     screen.quiet_tensorflow()
     screen.plain_logging()
     from tfzoo.train import run as training
@@ -72,3 +86,4 @@ def run(options: argparse.Namespace) -> None:
     print(f"Evaluation:  {pathlib.Path(options.workdir) / 'evaluation.json'}")
     logs = shlex.quote(str(pathlib.Path(options.workdir) / "logs"))
     print(f"Curves:      tensorboard --logdir={logs}")
+    return 0

@@ -30,11 +30,13 @@ def read_yaml(path: str | pathlib.Path) -> dict[str, Any]:
     """Reads one YAML mapping.
 
     Raises:
-        ConfigError: when the file is missing, is not UTF-8, not YAML, or not a mapping.
+        ConfigError: when the file is missing, is not UTF-8, not YAML, or not a mapping, or has a
+            key twice.
     """
     try:
         text = pathlib.Path(path).expanduser().read_text(encoding="utf-8")
         values = yaml.safe_load(text)
+        repeated = _repeated(yaml.compose(text, yaml.SafeLoader))
     except FileNotFoundError:
         raise ConfigError(f"No such config file. Received: {path}.") from None
     except UnicodeDecodeError as error:
@@ -48,6 +50,9 @@ def read_yaml(path: str | pathlib.Path) -> dict[str, Any]:
         raise ConfigError(f"{where} is not valid YAML: {problem}.") from None
     if not isinstance(values, dict):
         raise ConfigError(f"{path} must hold a YAML mapping. Received: {type(values).__name__}.")
+    if repeated is not None:
+        where = f"{path}:{repeated.start_mark.line + 1}"
+        raise ConfigError(f"{where} gives `{repeated.value}` a second time. Keep one of the two.")
     return values
 
 
@@ -114,6 +119,20 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(name.rsplit(".", 1)[-1], known, n=1)
     hint = f" Did you mean `{near[0]}`?" if near else f" Known: {', '.join(known)}."
     return f"`{name}` is not a {kind}.{hint}"
+
+
+def _repeated(node: Any) -> Any:
+    """The first key that a mapping has twice, a YAML node, or None. YAML itself takes the last."""
+    keys, inner = set(), []
+    if isinstance(node, yaml.MappingNode):
+        inner = [value for _, value in node.value]
+        for key, _ in node.value:
+            if key.value in keys:
+                return key
+            keys.add(key.value if isinstance(key.value, str) else id(key))
+    elif isinstance(node, yaml.SequenceNode):
+        inner = node.value
+    return next((found for found in map(_repeated, inner) if found is not None), None)
 
 
 def _coerce(hint: Any, value: Any, path: str) -> Any:

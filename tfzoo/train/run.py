@@ -1,42 +1,38 @@
 """A training run, from an experiment to a model folder; run again, it goes on where it stopped.
 
 A task that can be trained has, in its module, a dataclass `Data` and `read(data) -> corpus`. A
-corpus has `labels`, `texts()`, `model_fields()`, `task(model, tokenizer, data)`, `rows()` and
-`fingerprint()`; the task has `encode`, `loss`, `kept`, `scores`, `report` and `figures`.
+corpus has `labels` (or None), `texts()`, `model_fields()`, `task(model, tokenizer, data)`,
+`sources(task, seed, fixed)`, `facts()`, `describe()` and `fingerprint()`; the task has `forward`,
+`count`, `loss`, `kept`, `scores`, `report` and `figures`. For TensorBoard the corpus may have
+`samples(task, count)`, and the task what `tfzoo.train.views` names.
 `tfzoo.tasks.classification` shows them.
 """
 
-import hashlib
-import importlib
+import contextlib
 import os
+import pathlib
+import random
+import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
-import yaml
 from absl import logging
 
 from tfzoo import tasks
-from tfzoo.core import config
 from tfzoo.core import experiment as experiments
-from tfzoo.core.config import unknown_name
 from tfzoo.core.errors import UserError
 from tfzoo.core.experiment import Experiment
-from tfzoo.data import batches
-from tfzoo.tasks import folder
-from tfzoo.train import optimizers, strategies
-from tfzoo.train.checkpoints import Checkpoints
+from tfzoo.train import strategies
 from tfzoo.train.determinism import deterministic
-from tfzoo.train.loop import Loop
-from tfzoo.train.plan import Plan
-from tfzoo.train.records import Records, points
-from tfzoo.train.start import build_task
+from tfzoo.train.stop import Stop
+from tfzoo.train.trainer import Trainer
+from tfzoo.train.watch import Watch
 from tfzoo.train.workdir import Workdir
 
-_SECONDS_A_CALL = 0.5  # of the graph, so that a progress bar moves and Ctrl-C is heard
+_SECONDS_TO_SEE = 30.0  # of a shared file system
 
 
 def read(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Experiment:
@@ -49,14 +45,16 @@ def read(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Experim
     name = values.get("task")
     if not isinstance(name, str):
         raise UserError(f"{path} must say its task, such as `task: classification`.")
-    return experiments.check(values, _task_module(name).Data)
+    return experiments.check(values, tasks.trainable(name).Data)
 
 
 def run(experiment: Experiment, workdir: str | os.PathLike[str]) -> dict[str, Any]:
     """Trains, and keeps the best model in the run's folder.
 
     Sets the process's random seeds. A run that was stopped, in whatever way, goes on from its last
-    checkpoint, to the same weights; a finished one only returns its summary again.
+    checkpoint, to the same weights; a finished one only returns its summary again. Of several
+    workers each calls this, with the same folder on a file system that all share; the chief alone
+    writes to it. When one of them is gone, the others end their processes, with exit code 75.
 
     Args:
         experiment: What to train.
@@ -64,170 +62,70 @@ def run(experiment: Experiment, workdir: str | os.PathLike[str]) -> dict[str, An
 
     Returns:
         What summary.json holds: `steps`, `best_step`, the evaluation's figures at that step,
-        `rows`, `evaluation_rows`, `labels`, and `model`, the path of the best model's folder.
+        `rows`, `evaluation_rows`, what the corpus says of itself, such as `labels`, and `model`,
+        the path of the best model's folder.
 
     Raises:
         UserError: for everything that the user can mend, such as a loss that is no number.
+        Interrupted: when SIGTERM or Ctrl-C asked to stop; everything is saved.
     """
     # First of all, because the CPU cannot be split once TensorFlow has run something.
     strategy = strategies.choose(experiment.train)
-    with Workdir(workdir, experiment) as work:
-        summary = work.summary()
-        if summary is None:
-            with deterministic(experiment.train.deterministic):
-                keras.utils.set_random_seed(experiment.seed % 2**32)
-                summary = _Run(experiment, work, strategy).train()
-            work.finish(summary)
-        return summary
+    number, path = strategies.worker(strategy), pathlib.Path(workdir)
+    with contextlib.ExitStack() as held:
+        if number == 0:
+            held.enter_context(Watch(strategy))
+            origin = work = held.enter_context(Workdir(path, experiment))
+        else:
+            # Every worker does all that the chief does, but into a folder that nobody reads.
+            aside = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+            folder = pathlib.Path(held.enter_context(aside)) / "run"
+            held.enter_context(_only_warnings())
+            held.enter_context(Watch(strategy, aside.cleanup))
+            work = held.enter_context(Workdir(folder, experiment))
+            origin = Workdir(path, experiment, reads_only=True)
+        return _run(experiment, work, origin, strategy)
 
 
-class _Run:
-    """One start of a run, up to its end or its next interruption."""
-
-    def __init__(self, experiment: Experiment, work: Workdir, strategy: tf.distribute.Strategy):
-        choice = experiment.train
-        corpus = _task_module(experiment.task).read(experiment.data)
-        rows, evaluation_rows = corpus.rows()
-        counts = {"rows": len(corpus.train), "evaluation_rows": len(corpus.evaluate)}
-        plan = Plan.make(choice, batches.steps_per_epoch(counts["rows"], choice.batch_size))
-        rate = optimizers.schedule(choice, plan.steps_per_epoch, plan.total)
-        with strategy.scope():
-            task = build_task(experiment, corpus, work.tokenizer)
-            weights = task.model.trainable_variables
-            optimizer = optimizers.adamw(weights, rate, choice.weight_decay)
-        loop = Loop(task, optimizer, strategy, choice.clip_norm, choice.jit)
-
-        # XLA compiles each shape anew, so for it there is one.
-        multiple = task.max_length if choice.jit else 8
-
-        def encode(columns: dict[str, tf.Tensor]) -> Any:
-            return task.encode(columns, multiple)
-
-        self.choice, self.work, self.plan, self.rate = choice, work, plan, rate
-        self.task, self.loop = task, loop
-        self.best_by = _figure(choice.best_by, task.figures)
-        self.facts = {**counts, "labels": list(corpus.labels)}
-        work.begin(
-            {
-                **self.facts,
-                "fingerprint": corpus.fingerprint(),
-                "tokenizer": _digest(task.tokenizer.vocabulary),
-            }
-        )
-        logging.info(
-            "%d training rows, %d evaluation rows, %d classes: %s.",
-            *counts.values(),
-            len(corpus.labels),
-            ", ".join(corpus.labels[:20]) + (", ..." if len(corpus.labels) > 20 else ""),
-        )
-        self.checkpoints = Checkpoints(work.checkpoints, loop, choice.keep_checkpoints)
-        self.step = self.checkpoints.restore()
-        self.batches = loop.distribute(
-            batches.training(rows, encode, choice.batch_size, experiment.seed, self.step)
-        )
-        self.evaluation = loop.distribute(
-            batches.evaluation(evaluation_rows, encode, choice.batch_size)
-        )
-        self.records = Records(work.metrics, work.logs, plan, self.step)
-        self.records.settings(yaml.safe_dump(config.to_dict(experiment), sort_keys=False))
-
-    def train(self) -> dict[str, Any]:
-        """Takes all steps that are left, and returns the summary."""
-        try:
-            iterator = iter(self.batches)
-            while self.step < self.plan.total:
-                self._train_to(self.plan.next_stop(self.step), iterator)
-                if self.plan.evaluates_at(self.step):
-                    self._evaluate()
-                if self.plan.saves_at(self.step):
-                    self.checkpoints.save()
-        finally:
-            self.records.close()
-        return self._summary()
-
-    def _train_to(self, stop: int, iterator: Any) -> None:
-        """Steps up to `stop`, and adds the point there: means over the steps taken."""
-        taken: list[np.ndarray] = []
-        seconds, steps = 0.0, 1
-        while self.step < stop:
-            began = time.perf_counter()
-            taken.append(self.loop.train(iterator, steps))
-            took = time.perf_counter() - began
-            self._check(taken[-1])
-            self.step += steps
-            self.records.advance(steps)
-            seconds += took
-            steps = min(steps * 2 if took < _SECONDS_A_CALL else steps, stop - self.step)
-        steps_taken = np.concatenate(taken)
-        loss, norm = steps_taken.mean(axis=0, dtype=np.float64).tolist()
-        rate = float(self.rate(self.step - 1))
-        point = {"loss": loss, "learning_rate": rate, "gradient_norm": norm}
-        speed = self.choice.batch_size * len(steps_taken) / seconds
-        self.records.train_point(self.step, point, speed)
-
-    def _check(self, taken: np.ndarray) -> None:
-        wrong = np.flatnonzero(~np.isfinite(taken).all(axis=1))
-        if len(wrong):
-            loss, norm = taken[wrong[0]]
-            raise UserError(
-                f"The training broke down at step {self.step + wrong[0] + 1}: loss {loss}, "
-                f"gradient norm {norm}. The last checkpoint is of before. Lower "
-                f"train.learning_rate, lengthen train.warmup or set train.clip_norm. Received: "
-                f"learning_rate={self.choice.learning_rate}, clip_norm={self.choice.clip_norm}."
-            )
-
-    def _evaluate(self) -> None:
-        """Scores the model, and keeps it if it is the best so far."""
-        count = batches.steps_per_epoch(self.facts["evaluation_rows"], self.choice.batch_size)
-        kept = self.loop.evaluate(self.records.watch(self.evaluation, count))
-        scores = self.task.scores(kept)
-        self.records.evaluation_point(self.step, scores)
-        score = scores[self.best_by]
-        if score > float(self.checkpoints.best_score.numpy()):
-            self.checkpoints.best_score.assign(score)
-            self.checkpoints.best_step.assign(self.step)
-            folder.save(self.task, self.work.model)
-            self.task.report(kept).write(self.work.path)
-
-    def _summary(self) -> dict[str, Any]:
-        best_step = int(self.checkpoints.best_step.numpy())
-        best = next(
-            point
-            for point in points(self.work.metrics)
-            if point["kind"] == "evaluation" and point["step"] == best_step
-        )
-        scores = {k: v for k, v in best.items() if k not in ("kind", "step", "epoch")}
-        return {
-            "steps": self.plan.total,
-            "best_step": best_step,
-            **scores,
-            **self.facts,
-            "model": str(self.work.model),
-        }
+def _run(
+    experiment: Experiment, work: Workdir, origin: Workdir, strategy: tf.distribute.Strategy
+) -> dict[str, Any]:
+    _check_shared(work, origin, strategy)
+    summary = origin.summary()
+    strategies.wait_for_all(strategy)  # so that all see the same finished run, or none
+    if summary is None:
+        with Stop() as stop, deterministic(experiment.train.deterministic):
+            keras.utils.set_random_seed(experiment.seed % 2**32)
+            summary = Trainer(experiment, work, origin, strategy, stop).train()
+        work.finish(summary)
+        strategies.wait_for_all(strategy)
+        summary = origin.summary() or summary
+    return summary
 
 
-def _figure(wanted: str | None, known: Sequence[str]) -> str:
-    if wanted is not None and wanted not in known:
-        raise UserError(unknown_name("figure for train.best_by", wanted, known))
-    return wanted or known[0]
-
-
-def _task_module(name: str) -> Any:
-    """The module of a task that can be trained."""
-    tasks.task_class(name)  # complains about an unknown name
-    module = importlib.import_module(f"tfzoo.tasks.{name}")
-    if not hasattr(module, "Data"):
-        trainable = ", ".join(
-            other
-            for other in tasks.names()
-            if hasattr(importlib.import_module(f"tfzoo.tasks.{other}"), "Data")
-        )
+def _check_shared(work: Workdir, origin: Workdir, strategy: tf.distribute.Strategy) -> None:
+    """Makes sure that every worker sees what the chief writes."""
+    chosen = random.SystemRandom().randrange(1, 2**16) if origin is work else 0
+    mark = str(int(strategies.total(strategy, chosen)))
+    if origin is work:
+        work.mark(mark)
+    strategies.wait_for_all(strategy)
+    until = time.monotonic() + _SECONDS_TO_SEE
+    while not (sees := origin.has_mark(mark)) and time.monotonic() < until:
+        time.sleep(0.5)
+    if strategies.total(strategy, 0 if sees else 1):
         raise UserError(
-            f"The task {name} cannot be trained yet. Expected one of {trainable}. "
-            f"Received: task={name}."
+            "workdir must be a folder that all workers share, but some do not see what the chief "
+            f"writes. Choose one on a shared file system. Received: workdir={origin.path}."
         )
-    return module
 
 
-def _digest(entries: Sequence[str]) -> str:
-    return hashlib.sha256("\0".join(entries).encode("utf-8", "surrogatepass")).hexdigest()
+@contextlib.contextmanager
+def _only_warnings() -> Iterator[None]:
+    """Within it, what the chief says is said by it alone."""
+    before = logging.get_verbosity()
+    logging.set_verbosity(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)

@@ -1,28 +1,56 @@
 """The model, tokenizer and task that a run begins with."""
 
+import contextlib
 import pathlib
+import tempfile
+from collections.abc import Iterator
 from typing import Any
 
+import keras
 from absl import logging
 
 from tfzoo import models
 from tfzoo.core.errors import UserError
 from tfzoo.core.experiment import Experiment, ModelChoice
-from tfzoo.core.files import folder_aside
 from tfzoo.tasks import folder
-from tfzoo.text.vocabulary import train_vocabulary
-from tfzoo.text.wordpiece import WordPiece
+from tfzoo.text import kinds, train_vocabulary
+from tfzoo.text.tokenizer import Tokenizer
+
+
+def train_tokenizer(choice: ModelChoice, corpus: Any, trained: pathlib.Path) -> None:
+    """Trains a vocabulary on a run's texts, if it needs one and there is none yet.
+
+    Args:
+        choice: Says which kind and size.
+        corpus: The task's data.
+        trained: The folder for it.
+
+    Raises:
+        UserError: when the texts are too few, or a library is missing.
+    """
+    is_there = choice.load is not None or choice.tokenizer or corpus.tokenizer or trained.exists()
+    if is_there:
+        return
+    kind = models.module(choice.name).HUGGING_FACE.tokenizer
+    texts = corpus.texts()
+    logging.info("Training a vocabulary of %d tokens on %d texts.", choice.vocab_size, len(texts))
+    with tempfile.TemporaryDirectory() as scratch:
+        lines = pathlib.Path(scratch) / "texts.txt"
+        lines.write_text("\n".join(" ".join(t.splitlines()) for t in texts), encoding="utf-8")
+        values = {"kind": kind, "size": choice.vocab_size, **choice.vocabulary}
+        config = train_vocabulary.read_config({**values, "files": [str(lines)]})
+        train_vocabulary.run(config, trained)
 
 
 def build_task(experiment: Experiment, corpus: Any, trained: pathlib.Path) -> Any:
-    """The task of an experiment, its model pretrained or new.
+    """The task of an experiment, its model pretrained or new, in the precision asked for.
 
     Call it within the strategy's scope.
 
     Args:
         experiment: Says which model and tokenizer.
         corpus: The task's data.
-        trained: Folder for a vocabulary that is trained here; one that is there already is used.
+        trained: Folder of the vocabulary that `train_tokenizer` trained.
 
     Raises:
         UserError: for a model or tokenizer that cannot be had, or that do not fit each other or the
@@ -36,36 +64,38 @@ def build_task(experiment: Experiment, corpus: Any, trained: pathlib.Path) -> An
             f"out. Received: {name}={choice.fields[name]!r}."
         )
     fields = {**choice.fields, **of_task}
-    if choice.load is None:
-        tokenizer = _tokenizer(choice, corpus, trained)
-        fields = {"vocab_size": tokenizer.vocab_size, **fields}
-        model = models.build(choice.name, choice.variant, **fields)
+    with _precision(experiment.train.precision):
+        if choice.load is not None:
+            model, tokenizer = _loaded(choice, corpus, fields)
+        else:
+            # Read back even if it was trained just now: so will the next start.
+            tokenizer = _from(choice.tokenizer or corpus.tokenizer or str(trained))
+            fields = {"vocab_size": tokenizer.vocab_size, **fields}
+            model = models.build(choice.name, choice.variant, **fields)
         return corpus.task(model, tokenizer, experiment.data)
+
+
+def _loaded(choice: ModelChoice, corpus: Any, fields: dict[str, Any]) -> tuple[Any, Tokenizer]:
     head, overrides = fields.pop("head"), {k: v for k, v in fields.items() if k != "num_labels"}
-    loaded = folder.load(choice.load, head=head, labels=corpus.labels, **overrides)
+    loaded = folder.load(str(choice.load), head=head, labels=corpus.labels, **overrides)
     tokenizer = loaded.tokenizer if choice.tokenizer is None else _from(choice.tokenizer)
     if tokenizer is None:
         raise UserError(
             f"The model to start from has no tokenizer. Say where one is with model.tokenizer. "
             f"Received: model.load={choice.load}."
         )
-    return corpus.task(loaded.model, tokenizer, experiment.data)
+    return loaded.model, tokenizer
 
 
-def _tokenizer(choice: ModelChoice, corpus: Any, trained: pathlib.Path) -> WordPiece:
-    if choice.tokenizer is not None:
-        return _from(choice.tokenizer)
-    if not trained.exists():
-        texts = corpus.texts()
-        logging.info(
-            "Training a vocabulary of %d entries on %d texts.", choice.vocab_size, len(texts)
-        )
-        tokenizer = WordPiece(train_vocabulary(texts, choice.vocab_size))
-        with folder_aside(trained) as aside:
-            tokenizer.save(aside)
-    # Read back in either case: what is trained with is what the next start will read.
-    return _from(str(trained))
+@contextlib.contextmanager
+def _precision(policy: str) -> Iterator[None]:
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
-def _from(path: str) -> WordPiece:
-    return WordPiece.from_folder(pathlib.Path(path.removeprefix("hf:")).expanduser())
+def _from(path: str) -> Tokenizer:
+    return kinds.load(pathlib.Path(path.removeprefix("hf:")).expanduser())

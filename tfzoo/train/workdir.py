@@ -46,6 +46,14 @@ _FIXED = {
     "labels": "The labels and their order have",
     "tokenizer": "The tokenizer's entries have",
 }
+# Where and in what portions it runs, which may be another at the next start.
+_FREE = (
+    "train.strategy",
+    "train.replicas",
+    "train.accumulate",
+    "train.steps_per_loop",
+    "train.data_service",
+)
 
 
 class Workdir:
@@ -54,13 +62,16 @@ class Workdir:
     Args:
         path: The folder; made when it is not there.
         experiment: What is to be run in it.
+        reads_only: Whether another process holds it, and this one only looks.
 
     Raises:
         UserError: when the folder holds another experiment or things of somebody else, cannot be
             written, or another process is training in it.
     """
 
-    def __init__(self, path: str | os.PathLike[str], experiment: Experiment):
+    def __init__(
+        self, path: str | os.PathLike[str], experiment: Experiment, reads_only: bool = False
+    ):
         self.path = pathlib.Path(path).expanduser()
         self.experiment = experiment
         self.checkpoints = self.path / "checkpoints"
@@ -68,10 +79,12 @@ class Workdir:
         self.metrics = self.path / "metrics.jsonl"
         self.model = self.path / "model"
         self.tokenizer = self.path / "tokenizer"
+        if reads_only:
+            return
         self._check()
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            self._lock = (self.path / ".lock").open("w")
+            self._lock = (self.path / ".lock").open("a+", encoding="utf-8")
         except OSError as error:
             raise UserError(f"{self.path} cannot be written: {error.strerror}.") from None
         try:
@@ -81,6 +94,19 @@ class Workdir:
             raise UserError(f"Another process is training in {self.path}. Wait for it.") from None
         if not (self.path / "experiment.yaml").exists() and self.tokenizer.exists():
             shutil.rmtree(self.tokenizer)  # of a start that did not come to its first step
+
+    def mark(self, text: str) -> None:
+        """Writes what other workers look for, to see that they share the folder."""
+        self._lock.truncate(0)
+        self._lock.write(text)
+        self._lock.flush()
+
+    def has_mark(self, text: str) -> bool:
+        """Whether the folder's holder wrote this mark."""
+        try:
+            return (self.path / ".lock").read_text(encoding="utf-8") == text
+        except OSError:
+            return False
 
     def __enter__(self) -> "Workdir":
         return self
@@ -139,6 +165,8 @@ class Workdir:
         if known.exists():
             there, here = config.read_yaml(known), config.to_dict(self.experiment)
             for key, before, now in _differences(there, here):
+                if key in _FREE:
+                    continue
                 raise UserError(
                     f"{self.path} holds a run of another experiment. Choose another workdir, or "
                     f"remove that one. `{key}` is {before} there. Received: {key}={now}."
