@@ -47,13 +47,13 @@ def test_a_table_survives_what_its_cells_hold():
 
 
 def test_a_language_model_goes_on_with_its_texts(tmp_path):
-    fields = {**NO_DROPOUT, "max_length": 40}
+    fields = {**NO_DROPOUT, "max_length": 48}
     corpus, task = start(tmp_path, "language_model", {"length": 30}, "gpt2", fields)
     head, _, *rows = lines(corpus.samples(task, 2))
     assert head == ["text", "goes on"]
     inputs, _ = corpus._shown
     prompts = inputs["token_ids"][:, :24]
-    written = greedy.continued(task.model, prompts, pretraining.EOS, 16)  # of 40 positions
+    written = greedy.continued(task.model, prompts, pretraining.EOS, 24)  # of 48 positions
     for row, prompt, ids in zip(rows, prompts, written, strict=True):
         texts = task.tokenizer.decode(tf.stack([prompt]), True), task.tokenizer.decode([ids], True)
         assert row == [text.numpy()[0].decode() for text in texts]

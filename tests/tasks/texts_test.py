@@ -46,7 +46,7 @@ def test_a_share_of_the_documents_is_kept_for_evaluation(file):
     assert 4 < len(evaluate) < 20
     # Equal documents stand on one side.
     assert not {str(d) for d in ids(train)} & {str(d) for d in ids(evaluate)}
-    assert len(texts.texts()) == len(train)
+    assert len(texts.texts()) == len(train.sentence_starts) - 1
 
 
 def test_evaluation_texts_of_their_own_are_used_whole(tmp_path, file):

@@ -9,7 +9,7 @@ import resource
 import numpy as np
 import pytest
 
-from tests.train import faults, tiny
+from tests.train import faults, kills, tiny
 from tfzoo.core.errors import Interrupted, UserError
 from tfzoo.tasks import folder as model_folder
 from tfzoo.train.checkpoints import Checkpoints
@@ -182,3 +182,10 @@ def test_a_batch_larger_than_the_data_is_explained(folder, monkeypatch):
     assert any("takes all 37 rows, because train.batch_size=64" in text for text in said)
     points = [json.loads(p) for p in (folder / "small" / "metrics.jsonl").read_text().splitlines()]
     assert points[0]["epoch"] == 1.0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(("kind", "count"), [("one", 5), ("mirrored", 2), ("workers", 2)])
+def test_killed_at_random_it_comes_to_the_same_bits(tmp_path, kind, count):
+    assert kills.compare(kind, count, tmp_path) < 30

@@ -20,7 +20,7 @@ from tfzoo.cli import contest, screen
 from tfzoo.cli.contest import Run
 from tfzoo.cli.parser import Parser, whole_number
 
-STEPS = 3  # in one run
+STEPS = 10  # in one run, so that fit's start counts little
 RATE = 1e-4
 BERT = {"vocab_size": 30_522, "num_layers": 4, "num_heads": 8, "width": 512}
 GPT = {"vocab_size": 50_257, "num_layers": 6, "num_heads": 6, "width": 384}

@@ -156,6 +156,8 @@ def _coerce(hint: Any, value: Any, path: str) -> Any:
     if origin is tuple:
         if not isinstance(value, list | tuple):
             raise ConfigError(f"`{path}` must be a list. Received: {value!r}.")
+        if args[-1] is not Ellipsis and len(value) != len(args):
+            raise ConfigError(f"`{path}` must hold {len(args)} values. Received: {value!r}.")
         return tuple(_coerce(args[0], v, f"{path}[{i}]") for i, v in enumerate(value))
     if origin in (dict, Mapping):
         if not isinstance(value, Mapping):

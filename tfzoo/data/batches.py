@@ -114,7 +114,7 @@ def training(
     # The number of steps in a run is far below this; Dataset.range needs an end. Of a dataset that
     # has one, tf.distribute asks all replicas at every step whether there still is a batch.
     endless = tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
-    steps = _numbers(start, 2**60, share).apply(endless)
+    steps = _numbers(start, 2**50, share).apply(endless)
     return steps.map(batch_at, 2, deterministic=True).prefetch(2)
 
 

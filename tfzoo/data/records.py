@@ -55,6 +55,11 @@ def read(
     """
     folder = pathlib.Path(folder).expanduser()
     totals = _split(folder, split)
+    if not totals["documents"]:
+        raise UserError(
+            f"{folder} holds no document of its split {split}. Prepare more texts, or with another "
+            f"evaluation_share. Received: split={split}."
+        )
     token_ids = np.empty(totals["tokens"], np.int32)
     sentence_lengths = np.empty(totals["sentences"], np.int64)
     sentence_counts = np.empty(totals["documents"], np.int64)

@@ -15,6 +15,7 @@ ones. What is scored, and saved, is the student: a `masked_language_model`.
 """
 
 import dataclasses
+import hashlib
 import re
 from typing import Any, ClassVar, Literal
 
@@ -93,10 +94,18 @@ class Corpus(TextCorpus):
 
     def new_task(self, model: Any, tokenizer: Any) -> "Distillation":
         teacher = folder.load(self._teacher)
+        digest = hashlib.blake2b(digest_size=16)
+        for weight in teacher.model.weights:
+            digest.update(np.ascontiguousarray(weight).tobytes())
+        self._digest = digest.hexdigest()
         _check_fit(model, tokenizer, teacher, self.data)
         if self.data.initialize != "none":
             initialize(model, teacher.model)
         return Distillation(model, tokenizer, teacher.model, self.data)
+
+    def fingerprint(self) -> str:
+        """A digest of the texts and of the teacher."""
+        return super().fingerprint() + self._digest
 
     def source(
         self, documents: Documents, task: "Distillation", seed: int, fixed: bool

@@ -52,15 +52,29 @@ class Corpus(TextCorpus):
         self, documents: Documents, task: "LanguageModel", seed: int, fixed: bool
     ) -> batches.Source:
         length = self.data.length or task.max_length
-        end_id = special_id(task.tokenizer, "eos", "</s>")
         pad_id = int(task.tokenizer.pad_id)
         if self.data.rows == "joined":
-            return blocks.joined(documents, length, end_id, pad_id, seed)
+            return blocks.joined(documents, length, _end_id(task.tokenizer), pad_id, seed)
+        end_id = special_id(task.tokenizer, "eos", "</s>")
         together = self.data.rows == "packed"
         return blocks.packed(documents, length, end_id, pad_id, together, None if fixed else 8)
 
     def show(self, task: "LanguageModel", inputs: Tensors, targets: Tensors) -> str:
-        return samples.continuations(task, inputs, special_id(task.tokenizer, "eos", "</s>"))
+        return samples.continuations(task, inputs, _end_id(task.tokenizer))
+
+    def describe(self) -> str:
+        if self.data.rows == "joined":
+            return super().describe()
+        length = self.data.length or self.most_tokens
+        shares = blocks.padding_shares(self.documents[0], length)
+        share = shares["packed" if self.data.rows == "packed" else "one document a row"]
+        return f"{super().describe()} {share:.1%} of the places in rows are padding."
+
+
+def _end_id(tokenizer: Any) -> int | None:
+    """The end of a document; GPT-1's tokenizer has none, and its documents follow each other."""
+    token = getattr(tokenizer, "named_tokens", {}).get("eos_token", "</s>")
+    return int(tokenizer.id_of(token)) if token in tokenizer.vocabulary else None
 
 
 def read(data: Data) -> Corpus:

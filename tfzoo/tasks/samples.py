@@ -17,11 +17,14 @@ def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     return "\n".join(f"| {' | '.join(map(_cell, line))} |" for line in lines)
 
 
-def continuations(task: Any, inputs: Tensors, end_id: int) -> str:
+def continuations(task: Any, inputs: Tensors, end_id: int | None) -> str:
     """The beginnings of some rows of a language model's, and what it writes after them."""
-    prompts = inputs["token_ids"][:, :_PROMPT]
+    positions = task.model.config.max_length or 2 * _PROMPT
+    prompts = inputs["token_ids"][:, : min(_PROMPT, positions // 2)]
     room = (task.model.config.max_length or _PROMPT + _CONTINUATION) - prompts.shape[1]
-    written = greedy.continued(task.model, prompts, end_id, min(_CONTINUATION, room))
+    written = greedy.continued(
+        task.model, prompts, -1 if end_id is None else end_id, min(_CONTINUATION, room)
+    )
     shown = zip(_texts(task, prompts), _texts(task, written), strict=True)
     return table(("text", "goes on"), shown)
 

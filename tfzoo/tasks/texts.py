@@ -110,14 +110,15 @@ class Texts:
             )
 
     def texts(self) -> list[str]:
-        """The texts to train a vocabulary on, line by line.
+        """The texts to train a vocabulary on, sentence by sentence.
 
         Raises:
             UserError: when they are tokenized already.
         """
         if self._prepared is not None:
             raise UserError("Prepared documents have their tokenizer: leave model.tokenizer out.")
-        return [line for d in self._raw[0] for line in "".join(d).splitlines() if line.strip()]
+        sentences = (sentence for document in self._raw[0] for sentence in document)
+        return [line for s in sentences for line in s.splitlines() if line.strip()]
 
     def documents(self, tokenizer: Tokenizer) -> tuple[Documents, Documents]:
         """The documents to train on and to score on.
@@ -220,6 +221,13 @@ class TextCorpus(abc.ABC):
             UserError: as `Texts.documents`; when the task cannot use the model.
         """
         self.documents = self._texts.documents(tokenizer)
+        self.most_tokens = model.config.max_length
+        length = self.data.length
+        if length is not None and self.most_tokens is not None and length > self.most_tokens:
+            raise UserError(
+                f"data.length exceeds the {self.most_tokens} positions of the model. "
+                f"Received: length={length}."
+            )
         return self.new_task(model, tokenizer)
 
     def sources(self, task: Any, seed: int, fixed: bool) -> tuple[batches.Source, batches.Source]:

@@ -306,6 +306,7 @@ def _train_sentencepiece(
             unk_id=2,
             bos_id=-1,
             minloglevel=2,
+            max_sentence_length=1 << 24,  # bytes; it passes over longer texts without a word
         )
     except RuntimeError as error:  # Such as: too few texts for so many pieces.
         reason = " ".join(str(error).split())

@@ -209,7 +209,8 @@ class Loop:
         good = tf.where(is_finite, good_steps.read_value() + 1, 0)
         grows = good >= _STEPS_TO_GROW
         factor = tf.where(is_finite, tf.where(grows, 2.0, 1.0), 0.5)
-        scale.assign(scale.read_value() * factor)
+        # Below 1 it would protect nothing, and could come to 0.
+        scale.assign(tf.maximum(scale.read_value() * factor, 1.0))
         good_steps.assign(tf.where(grows, tf.zeros_like(good), good))
 
     def _first(self, values: Any) -> Any:

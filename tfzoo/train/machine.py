@@ -99,7 +99,7 @@ def operations_per_token(model: Any, inputs: Mapping[str, Any]) -> float:
         inputs: A sample of its inputs, which says how long rows are.
     """
     masks = {name: np.asarray(mask) for name, mask in inputs.items() if "padding_mask" in name}
-    lengths = {name: mask.sum(1, dtype=np.float64) for name, mask in masks.items()}
+    lengths = {name: (mask > 0).sum(1, dtype=np.float64) for name, mask in masks.items()}
     total, length = 0.0, np.zeros(1)
     for prefix, stack in model.drawing.stacks.items():
         encoder_length = length  # the encoder, where there is one, is the first stack

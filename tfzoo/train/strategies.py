@@ -101,7 +101,7 @@ def _multi_worker(choice: TrainChoice) -> tf.distribute.Strategy:
         _check_cluster(os.environ["TF_CONFIG"])
         resolver = resolvers.TFConfigClusterResolver()
     elif "SLURM_STEP_NUM_TASKS" in os.environ:
-        resolver = resolvers.SlurmClusterResolver()
+        resolver = _slurm()
     else:
         raise UserError(
             "train.strategy=multi_worker found no description of the workers. Set TF_CONFIG on "
@@ -113,6 +113,22 @@ def _multi_worker(choice: TrainChoice) -> tf.distribute.Strategy:
         implementation=communication.AUTO if on_gpu else communication.RING
     )
     return tf.distribute.MultiWorkerMirroredStrategy(resolver, options)
+
+
+def _slurm() -> Any:
+    """SLURM's description of the workers, with or without GPUs.
+
+    TensorFlow 2.21 counts GPUs by nvidia-smi; where there are none, one a task is made believe.
+    """
+    made: dict[str, Any] = {}
+    if not tf.config.list_physical_devices("GPU"):
+        tasks = os.environ.get("SLURM_STEP_TASKS_PER_NODE", "1").split("(")[0].split(",")[0]
+        made = {"gpus_per_node": int(tasks), "gpus_per_task": 1, "auto_set_gpu": False}
+    try:
+        return tf.distribute.cluster_resolver.SlurmClusterResolver(**made)
+    except (RuntimeError, ValueError, OSError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise UserError(f"SLURM's variables do not describe the workers: {reason}.") from None
 
 
 def _check_cluster(text: str) -> None:

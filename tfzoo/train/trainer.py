@@ -10,6 +10,7 @@ came after is done again.
 import contextlib
 import hashlib
 import itertools
+import json
 import signal
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -62,6 +63,7 @@ class Trainer:
         strategy: tf.distribute.Strategy,
         stop: Stop,
     ):
+        self.experiment = experiment
         self.choice = choice = experiment.train
         self.work, self.strategy, self.stop = work, strategy, stop
         self._has_stepped = False
@@ -87,6 +89,7 @@ class Trainer:
             work.checkpoints, self.loop, choice.keep_checkpoints, origin.checkpoints
         )
         self.step = self.checkpoints.restore()
+        self._check_workers(corpus)
         if self.step:
             logging.info("Going on from the checkpoint of step %d.", self.step)
         self._distribute(rows, evaluation_rows, experiment.seed)
@@ -104,7 +107,8 @@ class Trainer:
                 self._train()
         except (OSError, tf.errors.OpError) as error:
             # TensorFlow's own writers, TensorBoard's among them, name the file that fails.
-            if isinstance(error, tf.errors.OpError) and str(self.work.path) not in str(error):
+            is_named = isinstance(error, tf.errors.OpError) or getattr(error, "filename", None)
+            if is_named and str(self.work.path) not in str(error):
                 raise
             reason = str(error).strip().partition("\n")[0]
             raise UserError(
@@ -145,6 +149,26 @@ class Trainer:
                 "Every step takes all %d rows, because train.batch_size=%d is more than there are.",
                 rows,
                 self.choice.batch_size,
+            )
+
+    def _check_workers(self, corpus: Any) -> None:
+        """Makes sure that all workers do the same thing, before a step in which they would wait.
+
+        Raises:
+            UserError: on all of them, when one has another experiment, other data, another
+                vocabulary or another checkpoint.
+        """
+        same = json.dumps(config.to_dict(self.experiment))
+        told = (same, corpus.fingerprint(), str(self.step))
+        digest = hashlib.blake2b("\0".join(told).encode(), digest_size=6).digest()
+        one = strategies.total(self.strategy, 1)
+        # Numbers small enough that a sum of them is exact.
+        differs = any(strategies.total(self.strategy, part) != one * part for part in digest)
+        if strategies.total(self.strategy, float(differs)):
+            raise UserError(
+                "The workers do not all do the same: one has another --config or --set, other "
+                "data, or sees other checkpoints. Start all of them with the same command, on the "
+                f"same files. Received: workdir={self.work.path}, step={self.step}."
             )
 
     def _distribute(self, rows: batches.Source, evaluation_rows: batches.Source, seed: int) -> None:
@@ -204,16 +228,17 @@ class Trainer:
         """What is due after the step `stop`: a point, an evaluation, a checkpoint."""
         self._check_weights()
         loss, norm, count = self.checkpoints.sums.numpy().tolist()
-        point = {
-            "loss": loss / max(count, 1),
-            "learning_rate": float(self.rate(int(self.loop.optimizer.iterations.numpy()) - 1)),
-            "gradient_norm": norm / max(count, 1),
-        }
-        if "scale" in self.loop.state:
-            point["loss_scale"] = float(self.loop.state["scale"].numpy())
         # Nothing was measured when the last start had come up to here.
         measured = self.observer.figures() if self._has_stepped else {}
-        self.records.train_point(stop, point, measured)
+        if count:  # else every step was skipped, which the log says
+            point = {
+                "loss": loss / count,
+                "learning_rate": float(self.rate(int(self.loop.optimizer.iterations.numpy()) - 1)),
+                "gradient_norm": norm / count,
+            }
+            if "scale" in self.loop.state:
+                point["loss_scale"] = float(self.loop.state["scale"].numpy())
+            self.records.train_point(stop, point, measured)
         is_best = self.plan.evaluates_at(stop) and self._evaluate(stop)
         self.checkpoints.is_shown(stop)
         if is_best or self.plan.saves_at(stop):
@@ -231,6 +256,8 @@ class Trainer:
             self.records.evaluation_point(step, scores)
             self.observer.show(step, kept)
             score = scores[self.best_by] * self.task.figures[self.best_by]
+            if not np.isfinite(score):
+                self._break_down(step - 1, f"the evaluation's {self.best_by} is {score}")
             is_best = score > float(self.checkpoints.best_score.numpy())
             if is_best:
                 # Of a kill between here and the checkpoint, the next start makes the same again.
@@ -264,6 +291,9 @@ class Trainer:
         """Stops at a step whose loss or gradient is no number, unless such steps are skipped."""
         if self.loop.may_skip:
             skipped = len(taken) - int(taken.applied.sum())
+            is_lost = self.choice.nonfinite == "stop" and self.loop.state["scale"].numpy() <= 1.0
+            if skipped and is_lost:
+                self._break_down(self.step + len(taken) - 1, "gradients overflow at loss scale 1")
             if skipped:
                 logging.info(
                     "After step %d: %d of %d steps skipped, their gradients were no numbers.",

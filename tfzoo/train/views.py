@@ -132,7 +132,7 @@ class Views:
             numbers = [str(i) for i in range(_DRAWN_TOKENS)]
             return [numbers] * len(next(iter(inputs.values())))
         mask = inputs.get(f"{prefix}padding_mask", inputs.get("padding_mask"))
-        counts = np.minimum(tf.reduce_sum(mask, 1).numpy(), _DRAWN_TOKENS)
+        counts = np.minimum(tf.math.count_nonzero(mask, 1).numpy(), _DRAWN_TOKENS)
         vocabulary = self._task.tokenizer.vocabulary
         rows = zip(ids.numpy().tolist(), counts, strict=True)
         return [[vocabulary[i] for i in row[:count]] for row, count in rows]
@@ -151,7 +151,8 @@ class Views:
         def embed(inputs: dict[str, tf.Tensor]) -> tf.Tensor:
             found = features(_named(features, inputs), training=False)
             mask = inputs.get("encoder_padding_mask", inputs.get("padding_mask"))
-            return pool(found.get("encoder_sequence", found["sequence"]), mask)
+            # Of documents packed into a row, the mask holds numbers.
+            return pool(found.get("encoder_sequence", found["sequence"]), tf.minimum(mask, 1))
 
         return tf.function(embed)
 
