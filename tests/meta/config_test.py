@@ -37,7 +37,7 @@ FIELDS = {
     "bert": f"{LAYERS}, max_length: 512",
     "distilbert": f"{LAYERS}, max_length: 512",
     "gpt2": f"{LAYERS}, max_length: 64",
-    "t5": f"{LAYERS}, num_decoder_layers: 1, head_dim: 4",
+    "t5": f"{LAYERS.replace('num_l', 'num_encoder_l')}, num_decoder_layers: 1, head_dim: 4",
     "transformer": f"{SIDES}, width: 8, max_length: 512",
 }
 SENTENCES = (
@@ -66,14 +66,31 @@ def parallel(folder, data):
 
 
 def texts(folder, data):
-    """Documents of a few sentences, under headings for those who want them."""
-    documents = [" = A = \n" + " ".join(SENTENCES[i % 4 :] + SENTENCES) for i in range(8)]
-    (folder / "texts.txt").write_text("\n\n".join(documents) + "\n")
+    """A folder of documents of a few sentences, one a file."""
+    place = folder / "texts"
+    place.mkdir()
+    for i in range(8):
+        sentences = SENTENCES[i % 4 :] + SENTENCES
+        (place / f"{i}.txt").write_text("\n".join(sentences) + "\n")
     small = ["data.length=32"] + ["data.most_masked=5"] * ("most_masked" in data)
-    return [*small, *(f"data.texts.{k}={folder / 'texts.txt'}" for k in ("train", "evaluate"))]
+    return [*small, *(f"data.texts.{k}={place}" for k in ("train", "evaluate"))]
 
 
-FILES = {"classification": rows, "sequence_to_sequence": parallel}
+def distilled(folder, data):
+    """The same, and a teacher."""
+    import tfzoo
+    from tests.tasks import pretraining
+    from tfzoo.tasks import folder as model_folder
+    from tfzoo.tasks.masked_language_model import MaskedLanguageModel
+
+    tokenizer = pretraining.tokenizer()
+    fields = yaml.safe_load(f"{{{FIELDS['bert']}}}")
+    model = tfzoo.build("bert", **fields, vocab_size=tokenizer.vocab_size, head="masked_lm")
+    model_folder.save(MaskedLanguageModel(model, tokenizer), folder / "teacher")
+    return [*texts(folder, data), f"data.teacher={folder / 'teacher'}"]
+
+
+FILES = {"distillation": distilled, "classification": rows, "sequence_to_sequence": parallel}
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -104,6 +121,8 @@ def test_an_experiment_takes_a_step(name, tmp_path):
     # The least that every kind of vocabulary can be: 256 bytes, or the sentinels and some pieces.
     size = {"bert": 60, "distilbert": 60, "gpt2": 300, "bart": 300}.get(model, 36)
     overrides = [*SMALL, *files, f"model.vocab_size={size}", f"model.fields={{{FIELDS[model]}}}"]
+    if model == "bart":
+        overrides.append("model.vocabulary={style: roberta}")
     experiment = training.read(CONFIGS[name], overrides)
     summary = training.run(experiment, tmp_path / "run")
     assert summary["steps"] == 1
