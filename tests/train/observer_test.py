@@ -137,7 +137,7 @@ def test_what_is_shown_changes_nothing_of_the_run(whole, folder):
 def test_the_utilization_is_measured_where_the_peak_is_known(monkeypatch):
     made = {}
     monkeypatch.setattr("tfzoo.train.observer.machine.peak_of_all", lambda *of: 1e12)
-    monkeypatch.setattr("tfzoo.train.observer.sample", lambda source, rows: (rows, {}))
+    monkeypatch.setattr("tfzoo.train.observer.first", lambda source, rows: (rows, {}))
     monkeypatch.setattr(
         "tfzoo.train.observer.machine.operations_per_token", lambda model, rows: model * rows
     )

@@ -14,7 +14,7 @@ from tfzoo.tasks.classification import Classification
 from tfzoo.text.wordpiece import WordPiece
 from tfzoo.train import pictures
 from tfzoo.train.tensorboard import Curves
-from tfzoo.train.views import Views, sample
+from tfzoo.train.views import Views
 
 NOTHING = {"pictures": False, "samples": 0}
 TEXTS = ("the cat", "of iron gold zinc", "dog", "oak")
@@ -111,7 +111,7 @@ def test_attention_is_that_of_the_real_tokens(tmp_path, task, source, monkeypatc
     assert [len(values[0]) for values in found.values()] == [4, 4]  # size, and two rows
     rows = [["[CLS]", "the", "cat", "[SEP]"], ["[CLS]", "of", "iron", "gold", "zinc", "[SEP]"]]
     assert [queries for _, queries, _ in drawn] == rows * 2
-    inputs, _ = sample(source, 2)
+    inputs, _ = batches.first(source, 2)
     wanted = task.model.probe()(inputs)["attentions_1"]
     for (weights_hqk, queries, keys), of_row in zip(drawn[2:], wanted, strict=True):
         assert keys == queries

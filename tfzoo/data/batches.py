@@ -132,6 +132,12 @@ def evaluation(source: Source, batch_size: int, share: Share | None = None) -> t
     return batches.map(batch_at, 2, deterministic=True).prefetch(2)
 
 
+def first(source: Source, count: int) -> Batch:
+    """Inputs and targets of the first rows, as many as there are of `count`, as in epoch 0."""
+    rows = tf.range(min(count, source.num_rows), dtype=tf.int64)
+    return source.examples(rows, tf.constant(0, tf.int64), tf.ones_like(rows, tf.bool))
+
+
 def pad(inputs: Tensors, multiple: int, limit: int) -> Tensors:
     """Widens `(b, t)` tensors with zeros to the next multiple, so that few shapes occur.
 

@@ -14,7 +14,7 @@ from tfzoo.data import batches, blocks
 from tfzoo.data.documents import Documents
 from tfzoo.tasks import samples, token_loss
 from tfzoo.tasks.task import Task, Tensors, require_head
-from tfzoo.tasks.texts import TextChoice, TextCorpus, special_id
+from tfzoo.tasks.texts import TextChoice, TextCorpus, named_id, special_id
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,8 +73,7 @@ class Corpus(TextCorpus):
 
 def _end_id(tokenizer: Any) -> int | None:
     """The end of a document; GPT-1's tokenizer has none, and its documents follow each other."""
-    token = getattr(tokenizer, "named_tokens", {}).get("eos_token", "</s>")
-    return int(tokenizer.id_of(token)) if token in tokenizer.vocabulary else None
+    return named_id(tokenizer, "eos", "</s>")
 
 
 def read(data: Data) -> Corpus:

@@ -124,9 +124,7 @@ class Corpus:
     def samples(self, task: "SequenceToSequence", count: int) -> list[tuple[str, str]]:
         """A few pairs to score on with the model's own targets, for TensorBoard."""
         source = _source(task, self.evaluate.spread(count), None)
-        numbers = tf.range(source.num_rows, dtype=tf.int64)
-        epoch, is_real = tf.constant(0, tf.int64), tf.ones_like(numbers, tf.bool)
-        shown = samples.translations(task, *source.examples(numbers, epoch, is_real))
+        shown = samples.translations(task, *batches.first(source, count))
         return [("predictions", shown)]
 
 

@@ -9,8 +9,6 @@ import hashlib
 import pathlib
 from typing import Any, Literal
 
-import tensorflow as tf
-
 from tfzoo.core.errors import UserError
 from tfzoo.data import batches, cleaning, records, sources
 from tfzoo.data.documents import Documents
@@ -201,9 +199,7 @@ class TextCorpus(abc.ABC):
         """The first examples to score on with the model's answers, for TensorBoard."""
         if self._shown is None:
             source = self.source(self.documents[1], task, 0, True)
-            numbers = tf.range(min(count, source.num_rows), dtype=tf.int64)
-            epoch, is_real = tf.constant(0, tf.int64), tf.ones_like(numbers, tf.bool)
-            self._shown = source.examples(numbers, epoch, is_real)
+            self._shown = batches.first(source, count)
         return [("predictions", self.show(task, *self._shown))]
 
     def texts(self) -> list[str]:
@@ -246,19 +242,25 @@ class TextCorpus(abc.ABC):
         return f"{tokens} tokens."
 
 
+def named_id(tokenizer: Any, role: str, usual: str) -> int | None:
+    """The id of a special token, by what the tokenizer's files call it, or its usual spelling."""
+    token = getattr(tokenizer, "named_tokens", {}).get(f"{role}_token", usual)
+    return int(tokenizer.id_of(token)) if token in tokenizer.vocabulary else None
+
+
 def special_id(tokenizer: Any, role: str, usual: str) -> int:
-    """The id of a special token, by what the tokenizer's files call it, or its usual spelling.
+    """As `named_id`, of a token that must be there.
 
     Raises:
         UserError: when the tokenizer has none.
     """
-    token = getattr(tokenizer, "named_tokens", {}).get(f"{role}_token", usual)
-    if token not in tokenizer.vocabulary:
+    found = named_id(tokenizer, role, usual)
+    if found is None:
         raise UserError(
             f"The tokenizer needs a token {usual} for this task. "
             f"Received: none among its {tokenizer.vocab_size} tokens."
         )
-    return int(tokenizer.id_of(token))
+    return found
 
 
 def _is_prepared(place: str) -> bool:

@@ -160,12 +160,6 @@ class Loop:
         finally:
             _swap(pairs)
 
-    def total(self, values: np.ndarray) -> np.ndarray:
-        """The sum of what each replica's host says; all hosts must ask."""
-        said = tf.constant(values, tf.float32)
-        each = self.strategy.experimental_distribute_values_from_function(lambda _: said)
-        return self.strategy.reduce(tf.distribute.ReduceOp.SUM, each, axis=None).numpy()
-
     def _steps(self, batches: Iterator[Any], steps: tf.Tensor) -> tf.Tensor:
         points = tf.TensorArray(tf.float32, steps, element_shape=[6 + len(self.weights)])
         for i in tf.range(steps):

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 
 from tfzoo.core.experiment import TrainChoice
-from tfzoo.data.batches import Source
+from tfzoo.data.batches import Source, first
 from tfzoo.train import machine, step_graph
 from tfzoo.train.loop import Loop, Taken
 from tfzoo.train.meter import Meter
 from tfzoo.train.profiler import Profiler
 from tfzoo.train.tensorboard import Curves
-from tfzoo.train.views import Samples, Views, sample
+from tfzoo.train.views import Samples, Views
 
 _MEASURED_ROWS = 64  # whose lengths say how many operations a token takes
 
@@ -49,7 +49,7 @@ class Observer:
         peak = machine.peak_of_all(choice.precision, loop.strategy.num_replicas_in_sync)
         operations = 0.0
         if peak is not None:
-            inputs, _ = sample(source, _MEASURED_ROWS)
+            inputs, _ = first(source, _MEASURED_ROWS)
             operations = machine.operations_per_token(loop.task.model, inputs)
         self._meter = Meter(loop, wanted.layers, operations, peak)
 

@@ -4,6 +4,7 @@ import json
 import os
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from tfzoo.core.errors import UserError
@@ -50,13 +51,17 @@ def worker(strategy: tf.distribute.Strategy) -> int:
     return (resolver.task_id or 0) + (len(chiefs) if resolver.task_type == "worker" else 0)
 
 
-def total(strategy: tf.distribute.Strategy, value: float) -> float:
-    """The sum of what each replica's process says; all processes that train must ask."""
+def total(strategy: tf.distribute.Strategy, values: Any) -> np.ndarray:
+    """The sum of the numbers that each replica's process says; all that train must ask.
+
+    They are added as float32.
+    """
     if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
-        return value
-    said = tf.constant(value, tf.float32)
+        return np.asarray(values, "float32")
+    said = tf.constant(values, tf.float32)
     each = strategy.experimental_distribute_values_from_function(lambda _: said)
-    return float(strategy.reduce(tf.distribute.ReduceOp.SUM, each, axis=None).numpy())
+    summed: np.ndarray = strategy.reduce(tf.distribute.ReduceOp.SUM, each, axis=None).numpy()
+    return summed
 
 
 def wait_for_all(strategy: tf.distribute.Strategy) -> None:

@@ -161,10 +161,10 @@ class Trainer:
         same = json.dumps(config.to_dict(self.experiment))
         told = (same, corpus.fingerprint(), str(self.step))
         digest = hashlib.blake2b("\0".join(told).encode(), digest_size=6).digest()
-        one = strategies.total(self.strategy, 1)
         # Numbers small enough that a sum of them is exact.
-        differs = any(strategies.total(self.strategy, part) != one * part for part in digest)
-        if strategies.total(self.strategy, float(differs)):
+        own = np.array([1, *digest], "float32")
+        said = strategies.total(self.strategy, own)
+        if strategies.total(self.strategy, float((said != said[0] * own).any())):
             raise UserError(
                 "The workers do not all do the same: one has another --config or --set, other "
                 "data, or sees other checkpoints. Start all of them with the same command, on the "
@@ -277,7 +277,8 @@ class Trainer:
         """Stops if any worker was asked to; returns what a call took, the same on all of them."""
         asked = self.stop.signal
         if isinstance(self.strategy, tf.distribute.MultiWorkerMirroredStrategy):
-            said = self.loop.total(np.array([asked, took])) / self.strategy.num_replicas_in_sync
+            said = strategies.total(self.strategy, [asked, took])
+            said = said / self.strategy.num_replicas_in_sync
             asked, took = asked or (signal.SIGTERM if said[0] else 0), float(said[1])
         if asked:
             raise Interrupted(

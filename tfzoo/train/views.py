@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfzoo.core.experiment import TensorBoardChoice
-from tfzoo.data.batches import Source
+from tfzoo.data.batches import Source, first
 from tfzoo.tasks.task import pool
 from tfzoo.train import pictures, projector
 from tfzoo.train.strategies import components
@@ -80,7 +80,7 @@ class Views:
             self._project(step)
 
     def _draw_attention(self, step: int) -> None:
-        inputs, _ = sample(self._source, _DRAWN_ROWS)
+        inputs, _ = first(self._source, _DRAWN_ROWS)
         seen = {name: value.numpy() for name, value in self._probe(inputs).items()}
         for name, weights_bhqk in seen.items():
             # attentions_0, encoder_attentions_0, cross_attentions_0
@@ -109,7 +109,7 @@ class Views:
             more = (str(i) for i in range(len(names), len(table)))
             tables[name] = table
             labels[name] = {"label": [*names[: len(table)], *more]}
-        inputs, targets = sample(self._source, _PROJECTED_ROWS)
+        inputs, targets = first(self._source, _PROJECTED_ROWS)
         tables["text_embedding"] = self._embed(inputs).numpy()
         labels["text_embedding"] = {"text": self._texts(inputs)}
         if getattr(self._task, "labels", None) and "label" in targets:
@@ -155,12 +155,6 @@ class Views:
             return pool(found.get("encoder_sequence", found["sequence"]), tf.minimum(mask, 1))
 
         return tf.function(embed)
-
-
-def sample(source: Source, count: int) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
-    """Inputs and targets of the first rows, the same at every call."""
-    rows = tf.range(min(count, source.num_rows), dtype=tf.int64)
-    return source.examples(rows, tf.constant(0, tf.int64), tf.ones_like(rows, tf.bool))
 
 
 def _named(model: keras.Model, inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
