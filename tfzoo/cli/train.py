@@ -5,6 +5,7 @@ last one) and logs/ (tensorboard --logdir=WORKDIR/logs).
 """
 
 import argparse
+import os
 import pathlib
 import shlex
 import sys
@@ -51,6 +52,16 @@ def add_config(
     )
 
 
+def fast_products() -> None:
+    """Asks TensorFlow for oneDNN's products, before it is imported.
+
+    By itself (2.21) it does so on processors with AVX-512 only, and on others a training step takes
+    up to a third longer. `TF_ENABLE_ONEDNN_OPTS=0` leaves them out.
+    """
+    if "tensorflow" not in sys.modules:
+        os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+
+
 def check_model(experiment: "Experiment") -> None:
     """Builds the config of a new model, so that a mistake is said before anything long is done.
 
@@ -73,6 +84,7 @@ def run(options: argparse.Namespace) -> int:
         where = [f"--config={options.config}", f"--workdir={options.workdir}"]
         program = [sys.executable, "-m", "tfzoo.cli.main", "train"]
         return launch.local_workers(options.workers, [*program, *where, *overrides])
+    fast_products()
     screen.quiet_tensorflow()
     screen.plain_logging()
     from tfzoo.train import run as training

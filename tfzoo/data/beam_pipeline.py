@@ -62,10 +62,9 @@ def _read(
     numbered: tuple[int, sources.Source], job: Any, folder: pathlib.Path
 ) -> Iterator[tuple[str, buckets.Keyed]]:
     number, source = numbered
-    found: list[tuple[str, buckets.Keyed]] = []
-    counts = prepare.scatter(job, [source], lambda bucket, *keyed: found.append((bucket, keyed)))
+    counts: Counter[str] = Counter()
+    yield from prepare.scattered(job, [source], counts)
     json_file.write(folder / f"source-{number}.json", counts)
-    yield from found
 
 
 def _encode(both: tuple[str, dict[str, Any]], job: Any, folder: pathlib.Path) -> None:

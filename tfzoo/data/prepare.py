@@ -20,7 +20,7 @@ import pathlib
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from absl import logging
@@ -112,13 +112,16 @@ def run(
     return Prepared(manifest, is_new=True)
 
 
-def scatter(job: Job, found: Iterable[sources.Source], write: Callable[..., None]) -> Counter[str]:
-    """Cleans the documents of sources and gives each to `write(bucket, key, text)`.
+def scattered(
+    job: Job, found: Iterable[sources.Source], counts: Counter[str]
+) -> Iterator[tuple[str, buckets.Keyed]]:
+    """The cleaned documents of sources, each with its bucket and key.
 
-    Returns:
-        How many were read, and how many of them were too short.
+    Args:
+        job: The settings.
+        found: The sources.
+        counts: Gets how many were read, and how many of them were too short.
     """
-    counts: Counter[str] = Counter()
     for source in found:
         for raw in sources.documents(source, job.how):
             text = cleaning.clean(raw, job.how)
@@ -129,8 +132,8 @@ def scatter(job: Job, found: Iterable[sources.Source], write: Callable[..., None
                 counts["too_short"] += 1
                 continue
             content = text.encode()
-            write(*job.layout.place(content), content)
-    return counts
+            bucket, key = job.layout.place(content)
+            yield bucket, (key, content)
 
 
 def encode(job: Job, bucket: str, documents: Iterable[buckets.Keyed]) -> Counter[str]:
@@ -169,8 +172,11 @@ def _plainly(job: Job, found: Sequence[sources.Source], num_workers: int) -> dic
 
 def _scatter(task: tuple[Job, int, list[sources.Source]]) -> Counter[str]:
     job, number, found = task
+    counts: Counter[str] = Counter()
     with buckets.Writer(job.folder / _BUCKETS, number) as writer:
-        return scatter(job, found, writer.add)
+        for bucket, keyed in scattered(job, found, counts):
+            writer.add(bucket, *keyed)
+    return counts
 
 
 def _encode(task: tuple[Job, str]) -> tuple[str, Counter[str]]:
