@@ -1,7 +1,9 @@
 """Fixtures of the whole test suite."""
 
+import fcntl
 import os
 import pathlib
+import subprocess
 import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -26,6 +28,36 @@ def shared_data():
         return path
 
     return item
+
+
+@pytest.fixture(scope="session")
+def written_once(tmp_path_factory):
+    """written_once(name, write): the folder that `write(folder)` fills, in one worker for all."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def folder(name, write):
+        done = shared / name / "done"
+        with open(shared / f"{name}.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not done.exists():
+                (shared / name).mkdir(exist_ok=True)
+                write(shared / name / "written")
+                done.touch()
+        return shared / name / "written"
+
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_models(written_once) -> pathlib.Path:
+    """What tests/export/tiny_models.py writes: words/1, words/2, numbers/1, text/1, compiled/1."""
+
+    def write(folder):
+        command = [sys.executable, ROOT / "tests" / "export" / "tiny_models.py", folder]
+        subprocess.run(command, check=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+
+    return written_once("tiny_models", write)
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -3,6 +3,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from tfzoo.cli import screen
 
 
@@ -58,6 +60,7 @@ def test_messages_of_absl_are_plain_lines():
     assert (done.stdout, done.stderr) == ("", "step 3\n")
 
 
+@pytest.mark.slow
 def test_importing_tensorflow_leaves_the_screen_clean():
     code = (
         "from tfzoo.cli import screen; screen.quiet_tensorflow();"

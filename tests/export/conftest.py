@@ -1,23 +1,9 @@
 """Small SavedModels, written once for all tests of export and serve."""
 
-import os
 import pathlib
 import shutil
-import subprocess
-import sys
 
 import pytest
-
-
-@pytest.fixture(scope="session")
-def tiny_models(tmp_path_factory) -> pathlib.Path:
-    """The folder that tiny_models.py writes: words/1, words/2, numbers/1, text/1, compiled/1."""
-    out = tmp_path_factory.getbasetemp() / "tiny_models"
-    if not out.exists():
-        script = pathlib.Path(__file__).with_name("tiny_models.py")
-        environment = {**os.environ, "PYTHONPATH": str(pathlib.Path(__file__).parents[2])}
-        subprocess.run([sys.executable, script, out], check=True, env=environment)
-    return out
 
 
 @pytest.fixture(scope="session")
@@ -44,13 +30,15 @@ def copied(exported, tmp_path) -> pathlib.Path:
 
 
 @pytest.fixture(scope="session")
-def lite(tmp_path_factory, tiny_task):
+def lite(written_once, tiny_task):
     """The folder of one TFLite file, `token_ids.float32.tflite`; nothing may change it."""
     from tfzoo.export import tflite
 
-    folder = tmp_path_factory.mktemp("lite")
-    tflite.write(tiny_task, folder, ["float32"], ["token_ids"])
-    return folder
+    def write(folder):
+        folder.mkdir()
+        tflite.write(tiny_task, folder, ["float32"], ["token_ids"])
+
+    return written_once("lite", write)
 
 
 @pytest.fixture

@@ -21,8 +21,12 @@ DOCUMENTS = [
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.M | re.S)
 # Where tfzoo is, for processes that start elsewhere.
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
-# Commands that need nothing but the package, and no time.
-CHEAP = ("tfzoo list", "tfzoo show bert small", "tfzoo --help")
+# Commands that need nothing but the package, and little time.
+CHEAP = (
+    pytest.param("tfzoo list", marks=pytest.mark.slow),  # counts the weights of every variant
+    "tfzoo show bert small",
+    "tfzoo --help",
+)
 
 
 def blocks(text, *languages):

@@ -2,7 +2,9 @@
 
 import concurrent.futures
 import gzip
+import itertools
 import json
+import os
 import pathlib
 import shutil
 import signal
@@ -43,13 +45,14 @@ def raw(server, data):
 
 
 def test_tensorflow_is_not_imported_and_the_start_is_fast(tiny_models):
-    start = time.monotonic()
     with ServerProcess(tiny_models / "words") as process:
-        seconds = time.monotonic() - start
-        maps = pathlib.Path(f"/proc/{process.process.pid}/maps").read_text()
+        own = pathlib.Path(f"/proc/{process.process.pid}")
+        ticks = (own / "stat").read_text().rpartition(")")[2].split()[11:13]
+        maps = (own / "maps").read_text()
     assert "libtensorflow_cc" in maps
     assert "_pywrap_tensorflow" not in maps  # the Python half of TensorFlow
-    assert seconds < 10  # 0.7 s on an idle machine
+    # Of the processor, which other work on the machine does not lengthen much; 0.7 s when idle.
+    assert sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK") < 5
 
 
 def test_strings_go_in_and_labels_scores_and_bytes_come_out(server):
@@ -177,14 +180,14 @@ def test_a_client_that_goes_away_does_no_harm(server):
 
 
 def hammer(url, seconds, clients):
-    """Asks from many threads at once; returns how many requests there were and their errors."""
+    """Asks from many threads at once, each 3 times or more; returns the errors."""
     end = time.monotonic() + seconds
     errors = []
 
     def ask(number):
         client = Client(url, "words")
         count = 0
-        while time.monotonic() < end:
+        while time.monotonic() < end or count < 3:
             texts = ["x" * (number + count % 50)]
             try:
                 if client.predict(texts, "length") != [float(len(texts[0]))]:
@@ -192,23 +195,19 @@ def hammer(url, seconds, clients):
             except UserError as error:
                 errors.append(str(error))
             count += 1
-        return count
 
     with concurrent.futures.ThreadPoolExecutor(clients) as pool:
-        return sum(pool.map(ask, range(clients))), errors
+        list(pool.map(ask, range(clients)))
+    return errors
 
 
 def test_32_clients_for_2_seconds_without_an_error(server):
-    count, errors = hammer(server.url, 2.0, 32)
-    assert not errors
-    assert count > 32  # 3,000 on two idle cores; but others may be at work beside the tests
+    assert not hammer(server.url, 2.0, 32)  # 3,000 requests on two idle cores
 
 
 @pytest.mark.slow
 def test_32_clients_for_10_seconds_without_an_error(server):
-    count, errors = hammer(server.url, 10.0, 32)
-    assert not errors
-    assert count > 320
+    assert not hammer(server.url, 10.0, 32)
 
 
 def test_metrics_count_what_was_asked(server):
@@ -241,9 +240,7 @@ def test_a_new_version_is_taken_under_load_and_a_broken_one_is_not(tiny_models, 
             wait_for(lambda: client.status().get(3) == "END")
             entry = requests.get(f"{process.url}/v1/models/words/versions/3", timeout=30).json()
             assert "damaged" in entry["model_version_status"][0]["status"]["error_message"]
-            count, errors = load.result()
-        assert not errors
-        assert count > 8
+            assert not load.result()
         assert client.status()[2] == "AVAILABLE"
         with pytest.raises(ServerError, match=r"Specific\(words, 1\)"):
             Client(process.url, "words", version=1).predict(["a"], "length")
@@ -256,33 +253,49 @@ def wait_for(condition, seconds=20.0):
         time.sleep(0.02)
 
 
+def asked(server, text):
+    """Connections to a server, on each of which the same request for slow work has been sent."""
+    where = urllib.parse.urlsplit(server.url)
+    body = f'{{"signature_name": "slow", "instances": ["{text}"]}}'
+    head = f"Host: x\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n"
+    while True:
+        connection = socket.create_connection((where.hostname, where.port), timeout=120)
+        connection.sendall(f"POST /v1/models/words:predict HTTP/1.1\r\n{head}{body}".encode())
+        yield connection
+
+
+def reply(connection):
+    """The status and the body of the answer that comes on a connection."""
+    with connection:
+        head, _, body = b"".join(iter(lambda: connection.recv(65536), b"")).partition(b"\r\n\r\n")
+    return int(head.split()[1]), json.loads(body)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_finishes_what_is_running_and_exits_0(tiny_models, number):
-    with ServerProcess(tiny_models / "words") as process:
-        client = Client(process.url, "words")
+    with ServerProcess(tiny_models / "words", options=Options(workers=1)) as process:
         idle = requests.Session()
         idle.get(f"{process.url}/healthz", timeout=30)  # a connection that is kept open
-        with concurrent.futures.ThreadPoolExecutor(3) as pool:
-            answers = [pool.submit(client.predict, ["abc"], "slow") for _ in range(3)]
-            time.sleep(0.1)  # they are on their way by then, and take longer
-            process.process.send_signal(number)
-            assert [answer.result() for answer in answers] == [[3.0]] * 3
-        assert process.process.wait(20) == 0
+        connections = list(itertools.islice(asked(process, "abc"), 3))
+        for _ in range(3):  # turns of the server's loop, which has the requests after them
+            idle.get(f"{process.url}/healthz", timeout=30)
+        process.process.send_signal(number)
+        for connection in connections:
+            assert reply(connection) == (200, {"predictions": [3.0]})
+        assert process.process.wait(60) == 0
         with pytest.raises(UserError, match="Connection refused"):
-            client.status()
+            Client(process.url, "words").status()
 
 
 def test_a_full_queue_answers_503_at_once(tiny_models):
     with ServerProcess(tiny_models / "words", options=Options(workers=1, queue_size=1)) as process:
-        url = f"{process.url}/v1/models/words:predict"
-        body = '{"signature_name": "slow", "instances": ["a"]}'
-        with concurrent.futures.ThreadPoolExecutor(4) as pool:
-            replies = list(pool.map(lambda _: post(url, body), range(4)))
+        connections = list(itertools.islice(asked(process, "a"), 4))
+        replies = [reply(connection) for connection in connections]
         statuses = sorted(status for status, _ in replies)
         assert statuses[0] == 200
         assert statuses[-1] == 503
         assert all("busy" in answer["error"] for status, answer in replies if status == 503)
-        assert post(url, body)[0] == 200
+        assert reply(next(asked(process, "a")))[0] == 200
 
 
 def test_warm_up_requests_are_run_and_a_broken_file_is_told(tiny_models, tmp_path):

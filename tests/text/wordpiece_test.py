@@ -244,9 +244,9 @@ def test_a_saved_model_carries_the_tokenizer(tokenizer, tmp_path, vocabulary, fu
 
 def test_a_tokenizer_is_made_quickly(vocabulary):
     many = [*vocabulary, *(f"word{i}" for i in range(30_000))]
-    start = time.perf_counter()
+    start = time.process_time()
     WordPiece(many)
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
 
 
 # Against Hugging Face.
