@@ -3,6 +3,7 @@
 import fcntl
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 
@@ -12,6 +13,9 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
+
+# What a shell runs in its background ignores Ctrl-C, and so would the children of tests.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -131,6 +131,7 @@ def test_no_sentence_is_nearly_in_two_parts(corpus):
         assert all(len(shingles & other) < 0.5 * min(len(shingles), len(other)) for other in seen)
 
 
+@pytest.mark.slow
 def test_the_same_packages_give_the_same_sentences(corpus, monkeypatch):
     monkeypatch.setattr(
         docstrings, "PACKAGES", {"scikit-learn": "sklearn", "matplotlib": "matplotlib"}

@@ -56,3 +56,10 @@ def test_reverse_scores_against_the_whole_table_in_float32():
 def test_a_table_reads_back_its_own_rows():
     layer = TokenEmbedding(5, 2)
     near(layer(IDS), np.asarray(layer.embeddings_vd)[IDS], 0)
+
+
+def test_one_token_of_each_text_gets_the_scores_it_has_in_a_longer_row():
+    layer = TokenEmbedding(5, 2, output_bias=True)
+    layer.build(None)
+    x = np.random.default_rng(0).normal(size=(4, 3, 2)).astype("float32")
+    near(layer(x[:, 1:2], reverse=True), layer(x, reverse=True)[:, 1:2], 1e-6)

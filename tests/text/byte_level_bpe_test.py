@@ -238,6 +238,7 @@ def test_it_works_inside_a_dataset(byte_level):
     assert decoded.shape == (64,)
 
 
+@pytest.mark.slow
 def test_a_saved_model_runs_as_tensorflow_serving_runs_it(tokenizer, tmp_path):
     module = tf.Module()
     module.tokenizer = tokenizer

@@ -91,6 +91,7 @@ def test_wrong_arguments_are_refused(tokenizer):
         GptBPE(tokenizer.vocabulary, [("z", "z")])
 
 
+@pytest.mark.slow
 def test_a_saved_model_runs_as_tensorflow_serving_runs_it(tokenizer, tmp_path, fuzz):
     module = tf.Module()
     module.tokenizer = tokenizer

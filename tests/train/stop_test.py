@@ -1,6 +1,5 @@
 """The first signal is noted, the second one obeyed."""
 
-import os
 import signal
 import threading
 
@@ -13,15 +12,15 @@ from tfzoo.train.stop import Stop
 def test_the_first_signal_is_only_noted(number):
     with Stop() as stop:
         assert stop.signal == 0
-        os.kill(os.getpid(), number)
+        signal.raise_signal(number)
         assert stop.signal == number
 
 
 def test_the_second_signal_is_answered_as_if_nobody_listened():
     with Stop():
-        os.kill(os.getpid(), signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
 
 
 def test_afterwards_signals_do_what_they_did_before():

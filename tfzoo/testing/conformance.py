@@ -126,6 +126,7 @@ class Conformance(abc.ABC):
         check(rough.dtype == expected, f"{self.output} is {rough.dtype}, expected {expected}")
         near(tf.cast(rough, "float32"), exact, share * max(1.0, float(np.max(np.abs(exact)))))
 
+    @pytest.mark.slow
     def test_xla_gives_equal_outputs(self) -> None:
         model = self.build()
         inputs = self.inputs(model)
