@@ -1,8 +1,10 @@
 """Caches of keys and values."""
 
 import numpy as np
+import pytest
+import tensorflow as tf
 
-from tfzoo.layers import caches
+from tfzoo.layers import caches, runtime
 from tfzoo.layers.blocks import Block
 from tfzoo.testing.conformance import near
 
@@ -26,6 +28,28 @@ def test_what_has_no_room_is_left_out():
     expected = OLD.copy()
     expected[:, :, 5] = NEW[:, :, 0]
     near(caches.write(OLD, NEW, 5), expected, 0)
+
+
+@pytest.mark.parametrize("start", [0, 3, np.array([4], "int32")])
+@pytest.mark.parametrize("count", [1, 2])
+def test_for_tflite_one_row_is_written_alike(start, count):
+    old, new = OLD[:1], NEW[:1, :, :count]
+    expected = caches.write(old, new, start)
+    with runtime.drawing_for("tflite"):
+        near(caches.write(old, new, start), expected, 0)
+        near(caches.write(new, 2 * new, 0), 2 * new, 0)
+
+
+def test_for_tflite_it_is_an_operation_of_its_own():
+    def write(start):
+        return caches.write(tf.constant(OLD[:1]), tf.constant(NEW[:1]), start)
+
+    spec = tf.TensorSpec([1], tf.int32)
+    with runtime.drawing_for("tflite"):
+        graph = tf.function(write).get_concrete_function(spec).graph
+    assert "XlaDynamicUpdateSlice" in {op.type for op in graph.get_operations()}
+    graph = tf.function(lambda start: write(start)).get_concrete_function(spec).graph
+    assert not [op.type for op in graph.get_operations() if op.type.startswith("Xla")]
 
 
 def block(**options):

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfzoo.layers import runtime
 from tfzoo.layers.embeddings import TokenEmbedding
 from tfzoo.testing.conformance import near
 
@@ -63,3 +64,18 @@ def test_one_token_of_each_text_gets_the_scores_it_has_in_a_longer_row():
     layer.build(None)
     x = np.random.default_rng(0).normal(size=(4, 3, 2)).astype("float32")
     near(layer(x[:, 1:2], reverse=True), layer(x, reverse=True)[:, 1:2], 1e-6)
+
+
+def test_for_tflite_scores_are_a_product_with_the_table_behind():
+    layer = TokenEmbedding(5, 2, output_bias=True)
+    layer.build(None)
+    x = np.random.default_rng(0).normal(size=(1, 1, 2)).astype("float32")
+    orders = []
+    with runtime.drawing_for("tflite"):
+        near(layer(x, reverse=True), layer(np.repeat(x, 2, 1), reverse=True)[:, :1], 1e-6)
+    for name in ("tensorflow", "tflite"):
+        with runtime.drawing_for(name):
+            graph = tf.function(lambda: layer(x, reverse=True)).get_concrete_function().graph
+        (product,) = [op for op in graph.get_operations() if op.type == "MatMul"]
+        orders.append([tuple(tensor.shape) for tensor in product.outputs])
+    assert orders == [[(5, 1)], [(1, 5)]]

@@ -27,6 +27,7 @@ def test_a_pooler_that_the_head_does_not_read_is_not_drawn():
     assert {w.path for w in model.features().weights} <= {w.path for w in model.weights}
 
 
+@pytest.mark.slow
 def test_a_model_file_loads_in_a_fresh_process(tmp_path):
     model = tfzoo.build("bert", **TINY, head="classification", num_labels=3)
     model.save(tmp_path / "x.keras")
@@ -116,3 +117,14 @@ def test_a_step_beyond_the_positions_is_never_answered():
     model = tfzoo.build("gpt2", **DECODER)
     with pytest.raises(tf.errors.InvalidArgumentError):
         model.step(IDS, model.empty_caches(2, 20), tf.constant(5))
+
+
+def test_what_is_read_is_scored_by_the_head_alone():
+    for name, sizes, rows in (("gpt2", DECODER, 2), ("t5", ENCODER_DECODER, np.ones((2, 3, 8)))):
+        model = tfzoo.build(name, **sizes)
+        x_btd, read = model.read(IDS, model.empty_caches(rows, 4), 1)
+        logits, stepped = model.step(IDS, model.empty_caches(rows, 4), 1)
+        assert x_btd.shape == (2, 3, 8)
+        np.testing.assert_allclose(model.logits(x_btd[:, -1:])[:, 0], logits[:, -1], atol=1e-6)
+        for one, other in zip(read, stepped, strict=True):
+            np.testing.assert_array_equal(one["cache"][0], other["cache"][0])

@@ -151,3 +151,84 @@ def test_training_goes_on_from_a_checkpoint(shared_data, tmp_path):
     assert len(found.model.weights) == len(stored.weights)
     for one, two in zip(found.model.weights, stored.weights, strict=True):
         np.testing.assert_array_equal(one, two)
+
+
+# Scoring.
+
+LONG = "the cat sees a dog and then the bird hears a fish . the dog sleeps . a cat hears the bird"
+
+
+def log_likelihood(task, ids, first):
+    """The sum over tokens from `first` on, of one row that the model can read at once."""
+    row = np.array([ids], "int32")
+    wide = task.model({"token_ids": row, "padding_mask": np.ones_like(row)})["logits"]
+    log = tf.nn.log_softmax(wide)[0].numpy()
+    return sum(log[i - 1, ids[i]] for i in range(first, len(ids)))
+
+
+def ids_of(task, text):
+    return [task.tokenizer.id_of("[CLS]"), *task.tokenizer.tokenize([text])[0].numpy().tolist()]
+
+
+def test_a_text_is_scored_from_its_first_word_on(task):
+    texts = ["the cat", "", "a bird sleeps ."]
+    found = task.score(texts)
+    for i, text in enumerate(texts):
+        assert found["num_tokens"][i] == len(text.split())
+        near(found["log_likelihood"][i], log_likelihood(task, ids_of(task, text), 1), 1e-4)
+    mean = -found["log_likelihood"][2] / 4
+    assert found["perplexity"][2] == pytest.approx(np.exp(mean))
+    assert found["num_characters"].tolist() == [7, 0, 15]
+    assert found["loss_per_character"][2] == pytest.approx(4 * mean / 15)
+    assert np.isnan(found["perplexity"][1])
+    assert np.isnan(found["loss_per_character"][1])
+
+
+def test_what_follows_a_text_is_scored_after_it_alone(task):
+    found = task.score(["the cat ", "a"], ["sees a dog", " fish"])
+    wanted = [(ids_of(task, "the cat sees a dog"), 3), (ids_of(task, "a fish"), 2)]
+    for i, (ids, first) in enumerate(wanted):
+        near(found["log_likelihood"][i], log_likelihood(task, ids, first), 1e-4)
+    assert found["num_tokens"].tolist() == [3, 1]
+    assert found["num_characters"].tolist() == [10, 5]
+
+
+def test_a_text_longer_than_the_model_is_scored_in_pieces(task):
+    ids = ids_of(task, LONG)
+    assert len(ids) == 23 > task.max_length == 16
+    wanted = log_likelihood(task, ids[:16], 1) + log_likelihood(task, ids[4:20], 12)
+    wanted += log_likelihood(task, ids[8:], 12)
+    found = task.score([LONG], stride=4)
+    near(found["log_likelihood"][0], wanted, 1e-3)
+    assert found["num_tokens"].tolist() == [22]
+    halves = log_likelihood(task, ids[:16], 1) + log_likelihood(task, ids[8:], 8)
+    near(task.score([LONG])["log_likelihood"][0], halves, 1e-3)
+
+
+def test_a_score_depends_neither_on_neighbours_nor_on_where_it_is_computed(task):
+    texts, pairs = [LONG, "the cat", "a", ""], [" a dog", " sees a bird", "", "the dog"]
+    for given in ((texts,), (texts, pairs)):
+        found = task.score(*given, batch_size=3)
+        in_graph = task.score_tensors(*map(tf.constant, given))
+        for i in range(4):
+            alone = task.score(*([column[i]] for column in given))
+            for name in ("log_likelihood", "num_tokens", "num_right"):
+                near(found[name][i], alone[name][0], 1e-4)
+                near(in_graph[name][i], found[name][i], 1e-4)
+
+
+def test_scoring_draws_one_graph_for_all_lengths():
+    fresh = LanguageModel(model(), pretraining.tokenizer())
+    for text in ("a", "the cat sees", LONG):
+        fresh.score([text, "a dog"])
+    assert fresh.score_pieces.experimental_get_tracing_count() == 1
+
+
+def test_no_texts_have_no_scores(task):
+    assert all(len(column) == 0 for column in task.score([]).values())
+    assert task.score_tensors(tf.constant([], tf.string))["num_tokens"].shape == (0,)
+
+
+def test_a_stride_that_leaves_tokens_out_is_refused(task):
+    with pytest.raises(UserError, match="stride must be from 1 to 15"):
+        task.score(["a"], stride=16)

@@ -6,7 +6,6 @@ import tensorflow as tf
 
 from tests.tasks import pretraining
 from tfzoo import tasks
-from tfzoo.decoding import greedy
 from tfzoo.tasks import samples
 from tfzoo.train.start import build_task
 
@@ -53,7 +52,8 @@ def test_a_language_model_goes_on_with_its_texts(tmp_path):
     assert head == ["text", "goes on"]
     inputs, _ = corpus._shown
     prompts = inputs["token_ids"][:, :24]
-    written = greedy.continued(task.model, prompts, pretraining.EOS, 24)  # of 48 positions
+    whole = {"token_ids": prompts}
+    written = samples.likeliest(task.model, whole, pretraining.EOS, 24)  # of 48 positions
     for row, prompt, ids in zip(rows, prompts, written, strict=True):
         texts = task.tokenizer.decode(tf.stack([prompt]), True), task.tokenizer.decode([ids], True)
         assert row == [text.numpy()[0].decode() for text in texts]

@@ -85,6 +85,68 @@ def test_the_embedding_is_that_of_the_encoder(task):
     near(found[1], mean / np.linalg.norm(mean), 1e-6)
 
 
+# Scoring.
+
+
+def test_a_target_is_scored_given_its_source(task):
+    texts, pairs = ["a b c", "c"], ["c a", ""]
+    found = task.score(texts, pairs)
+    for i in range(2):
+        answer = task.predict(texts[i : i + 1], pairs[i : i + 1])
+        log = tf.nn.log_softmax(answer["logits"])[0].numpy()
+        ids = answer["token_ids"][0]
+        near(found["log_likelihood"][i], sum(log[range(len(ids)), ids]), 1e-4)
+        assert found["num_tokens"][i] == len(ids)
+        assert found["num_right"][i] == (log.argmax(-1) == ids).sum()
+    assert found["num_characters"].tolist() == [3, 0]
+    assert found["perplexity"][0] == pytest.approx(np.exp(-found["log_likelihood"][0] / 4))
+
+
+def test_a_score_does_not_depend_on_the_pairs_beside_it(task):
+    texts, pairs = ["a b c a b c", "c", "b"], ["c", "a b c a", ""]
+    together = task.score(texts, pairs, batch_size=2)
+    in_graph = task.score_tensors(tf.constant(texts), tf.constant(pairs))
+    for i in range(3):
+        alone = task.score(texts[i : i + 1], pairs[i : i + 1])
+        for name in ("log_likelihood", "num_tokens", "num_right"):
+            near(together[name][i], alone[name][0], 1e-4)
+            near(in_graph[name][i], together[name][i], 1e-4)
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("name", ["t5", "bart"])
+def test_scores_are_those_of_transformers(tmp_path, name):
+    import torch
+
+    from tests.models.parity import Case, draw
+
+    ids = {"pad_token_id": 0, "eos_token_id": 3, "decoder_start_token_id": 2, "vocab_size": 20}
+    if name == "t5":
+        sizes = {"d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 2, "num_heads": 2}
+        case = Case("T5ForConditionalGeneration", {**ids, **sizes})
+    else:
+        sides = ("encoder", "decoder")
+        sizes = {f"{side}_{key}": 2 for side in sides for key in ("layers", "attention_heads")}
+        sizes |= {f"{side}_ffn_dim": 32 for side in sides}
+        case = Case("BartForConditionalGeneration", {**ids, **sizes, "d_model": 16})
+    theirs = draw(case, 1)
+    theirs.save_pretrained(tmp_path / name)
+    model = tfzoo.load(f"hf:{tmp_path / name}").model
+    ours = SequenceToSequence(model, tiny.tokenizer(), max_length=16)
+    texts, pairs = ["a b c", "c"], ["c a b a", "b"]
+    found = ours.score(texts, pairs)
+    source, target = (tiny.tokenizer()(given) for given in (texts, pairs))
+    labels = torch.tensor(target["token_ids"].numpy()).long()
+    real = torch.tensor(target["padding_mask"].numpy()).bool()
+    arguments = {"input_ids": "token_ids", "attention_mask": "padding_mask"}
+    given = {k: torch.tensor(source[v].numpy()).long() for k, v in arguments.items()}
+    with torch.no_grad():
+        log = theirs(**given, labels=labels.masked_fill(~real, -100)).logits.log_softmax(-1)
+    wanted = (log.gather(2, labels[..., None])[..., 0] * real).sum(1).numpy()
+    np.testing.assert_allclose(found["log_likelihood"], wanted, rtol=1e-5)
+    assert found["num_tokens"].tolist() == real.sum(1).tolist() == [6, 3]
+
+
 # Training.
 
 PAIRS = [("a b", "c"), ("c", "a b c a b"), ("a", "b"), ("b c a b c a b", "a a")]

@@ -5,6 +5,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from tfzoo.layers import runtime
+
 
 @keras.saving.register_keras_serializable("tfzoo")
 class TokenEmbedding(keras.layers.Layer):
@@ -67,9 +69,10 @@ class TokenEmbedding(keras.layers.Layer):
     def _score(self, x_btd: Any, table_vd: Any) -> Any:
         batch, length = ops.shape(x_btd)[:2]
         x_nd = ops.reshape(x_btd, (-1, self.width))
-        if x_btd.shape[1] == 1:
+        if x_btd.shape[1] == 1 and not runtime.is_tflite():
             # One token of each text, as in decoding: for 2 to some dozens of rows TensorFlow's CPU
             # kernel (2.21, without oneDNN) takes up to ten times as long the other way round.
+            # TFLite has an operation for that way, whose weights can be of 8 bits.
             logits_nv = ops.transpose(ops.matmul(table_vd, ops.transpose(x_nd)))
         else:
             logits_nv = ops.matmul(x_nd, ops.transpose(table_vd))

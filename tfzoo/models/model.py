@@ -124,21 +124,21 @@ class Model(keras.Model):
             return caches.empty(self.decoder_blocks, ops.shape(rows)[0], length, rows)
         return caches.empty(self.decoder_blocks, rows, length)
 
-    def step(
+    def read(
         self, token_ids_bt: Any, caches: Any, start: Any = 0, encoder_padding_mask: Any = None
     ) -> tuple[Any, Any]:
-        """Reads `t` more tokens of a decoder.
+        """Reads `t` more tokens of a decoder, and scores nothing.
 
         Args:
             token_ids_bt: `(b, t)` int32, the tokens at positions `start` to `start + t`.
-            caches: What `empty_caches` or the last step gave.
+            caches: What `empty_caches` or the last call gave.
             start: Number of tokens read before: an int, or int32 `()` or `(b,)`, one for each row.
                 Where it is not known before running, the caller keeps it in bounds: keys beyond the
                 end of the caches are lost.
             encoder_padding_mask: `(b, k)` with 1 on the encoder's real tokens; None: all are real.
 
         Returns:
-            `(b, t, v)` float32 logits of the token after each, and the caches.
+            The `(b, t, d)` sequence, which `logits` scores the vocabulary by, and the caches.
 
         Raises:
             UserError: when there is no decoder, rows are not as many as in the caches, or tokens go
@@ -150,6 +150,17 @@ class Model(keras.Model):
         mask = encoder_padding_mask
         encoder = {} if mask is None else {"encoder_padding_mask": mask}
         x_btd, caches, _ = self._decode(token_ids_bt, caches=caches, start=start, **encoder)
+        return x_btd, caches
+
+    def step(
+        self, token_ids_bt: Any, caches: Any, start: Any = 0, encoder_padding_mask: Any = None
+    ) -> tuple[Any, Any]:
+        """Reads `t` more tokens of a decoder; takes and raises what `read` does.
+
+        Returns:
+            `(b, t, v)` float32 logits of the token after each, and the caches.
+        """
+        x_btd, caches = self.read(token_ids_bt, caches, start, encoder_padding_mask)
         return self.logits(x_btd), caches
 
     def _require_decoder(self, there: bool = True, what: str = "decoder") -> None:

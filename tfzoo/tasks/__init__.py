@@ -10,7 +10,18 @@ from typing import Any
 from tfzoo.core.config import unknown_name
 from tfzoo.core.errors import UserError
 
-_NOT_TASKS = ("folder", "recipe", "samples", "task", "texts", "token_loss")
+_NOT_TASKS = (
+    "folder",
+    "generation",
+    "recipe",
+    "samples",
+    "scoring",
+    "task",
+    "texts",
+    "token_loss",
+    "writer",
+    "zero_shot",
+)
 _OBJECTIVES = ("denoising", "distillation")  # they train a task of another module
 
 

@@ -8,7 +8,7 @@ import dataclasses
 import inspect
 import os
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import tfzoo
@@ -17,12 +17,16 @@ from tfzoo.core import json_file
 from tfzoo.core.config import unknown_name
 from tfzoo.core.errors import UserError
 from tfzoo.core.files import folder_aside
+from tfzoo.decoding.config import to_generation_config
+from tfzoo.tasks import generation
 from tfzoo.tasks.recipe import (
     CONFIG,
     FORMAT,
+    GENERATION,
     TOKENIZER_FILES,
     Recipe,
     is_tfzoo,
+    read_decoding,
     read_hugging_face,
     read_tfzoo,
 )
@@ -50,7 +54,7 @@ _REPLACEABLE = {
     "tokenizer_config.json",
     "special_tokens_map.json",
     "added_tokens.json",
-    "generation_config.json",
+    GENERATION,
 }
 
 
@@ -74,6 +78,32 @@ class Loaded:
     def labels(self) -> tuple[str, ...] | None:
         """Names of the classes, in the order of the logits, or None."""
         return self.task.labels
+
+    def generate(self, texts: Sequence[str], **options: Any) -> list[Any]:
+        """What `task.generate` writes: see `tfzoo.tasks.language_model` for the options.
+
+        Raises:
+            UserError: as there, and when the model writes no text.
+        """
+        found: list[Any] = self._writing().generate(texts, **options)
+        return found
+
+    def stream(self, text: str, **options: Any) -> Iterator[str]:
+        """What `task.stream` writes, piece by piece.
+
+        Raises:
+            UserError: as there, and when the model writes no text.
+        """
+        pieces: Iterator[str] = self._writing().stream(text, **options)
+        return pieces
+
+    def _writing(self) -> Any:
+        if not hasattr(self.task, "decoding"):
+            raise UserError(
+                "Only language models and encoder-decoders write text. "
+                f"Received: task={self.task.name}."
+            )
+        return self.task
 
 
 def load(
@@ -143,6 +173,7 @@ def save(task: Task, folder: str | os.PathLike[str]) -> None:
         keras_file.save(task.model, aside / keras_file.NAME)
         if task.tokenizer is not None:
             task.tokenizer.save(aside)
+        _save_decoding(task, aside)
 
     _replace(folder, write)
 
@@ -167,6 +198,7 @@ def save_hugging_face(task: Task, folder: str | os.PathLike[str]) -> None:
         hugging_face.write(aside, task.model, layout, task.labels, pad_id)
         if task.tokenizer is not None:
             task.tokenizer.save(aside)
+        _save_decoding(task, aside)
         if task.name == "embedding":
             options = task.options()
             sentence_transformers.write(
@@ -241,7 +273,10 @@ def _build(recipe: Recipe, max_length: int | None, overrides: dict[str, Any]) ->
     options["max_length"] = max_length
 
     model = recipe.build(**fields)
-    return Loaded(model, tokenizer, model.config, task_class(model, tokenizer, **options))
+    task = task_class(model, tokenizer, **options)
+    if hasattr(task, "decoding"):
+        task.decoding = generation.completed(task, read_decoding(recipe.folder))
+    return Loaded(model, tokenizer, model.config, task)
 
 
 def _overridden(
@@ -333,6 +368,12 @@ def _check_replaceable(target: pathlib.Path) -> None:
             f"{target} holds files that are no model's; it is not written over. Give another "
             f"folder. Received: {', '.join(other[:5])}{', ...' if len(other) > 5 else ''}."
         )
+
+
+def _save_decoding(task: Task, folder: pathlib.Path) -> None:
+    """Writes how text is written, of a task that writes any."""
+    if hasattr(task, "decoding"):
+        json_file.write(folder / GENERATION, to_generation_config(task.decoding))
 
 
 def _architecture(model: Any) -> str:

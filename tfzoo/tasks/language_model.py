@@ -4,6 +4,8 @@ Source: Radford et al. 2018 (GPT), section 3.1; Radford et al. 2019 (GPT-2); `tf
 """
 
 import dataclasses
+import functools
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -12,9 +14,11 @@ import tensorflow as tf
 from tfzoo.core import checks
 from tfzoo.data import batches, blocks
 from tfzoo.data.documents import Documents
-from tfzoo.tasks import samples, token_loss
+from tfzoo.decoding import likelihood
+from tfzoo.tasks import generation, samples, scoring, token_loss
 from tfzoo.tasks.task import Task, Tensors, require_head
 from tfzoo.tasks.texts import TextChoice, TextCorpus, named_id, special_id
+from tfzoo.tasks.writer import Writer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,6 +97,7 @@ class LanguageModel(Task):
 
     Attributes:
         characters: How many the evaluation texts of a run have, for its loss by the character.
+        decoding: How text is written where a call does not say. To be set before `signatures`.
 
     Raises:
         UserError: when the model has no language model's head.
@@ -106,9 +111,131 @@ class LanguageModel(Task):
         require_head(model, self.name, "causal_lm")
         super().__init__(model, tokenizer, **options)
         self.characters: int | None = None
+        self.decoding = generation.default_config(self)
+        self._writer = Writer(self)
+
+    @property
+    def has_lite_text(self) -> bool:
+        return False  # TFLite files take the ids, and give the scores of the next one
 
     def answer(self, inputs: Tensors) -> Tensors:
         return {"token_ids": inputs["token_ids"], **self.run(self.model, inputs)}
+
+    @functools.cached_property
+    def signatures(self) -> dict[str, Any]:
+        """As `Task`: `token_ids` and `embed` of `functions`, and those that write and score texts;
+        see `tfzoo.tasks.generation.signatures`.
+        """
+        answers = {
+            name: self.functions[name] for name in ("token_ids", "embed") if name in self.functions
+        }
+        return {**generation.signatures(self), **answers}
+
+    def generate(
+        self,
+        texts: Sequence[str],
+        batch_size: int = 8,
+        progress: bool = False,
+        **options: Any,
+    ) -> list[Any]:
+        """Goes on writing after texts. Gives the new text only: behind its prompt, it continues it.
+
+        Args:
+            texts: The texts.
+            batch_size: How many are written at once, those of one length together.
+            progress: Whether to show a progress bar.
+            **options: Fields of `tfzoo.decoding.config.DecodingConfig` that differ from `decoding`,
+                such as `max_new_tokens`, `do_sample` or `num_beams`. What a request may set
+                (`tfzoo.decoding.config.NEUTRAL`, such as `temperature` and `seed`) may also be a
+                list with a value for each text. A text's result depends on nothing but itself and
+                its options: equal texts with one seed come out the same.
+
+        Returns:
+            The texts, or lists of `num_return_sequences` of them, the best first; without special
+            tokens, and without the one of `stop_strings` that ended them.
+
+        Raises:
+            UserError: without a tokenizer; for texts that are no list of strings; for a text
+                without a token; for options that there are not, and values that they do not take;
+                when prompt and new tokens exceed the positions of the model.
+        """
+        return self._writer.generate(texts, batch_size, progress, options)
+
+    def stream(self, text: str, **options: Any) -> Iterator[str]:
+        """What `generate` gives for a text, in pieces: each as soon as it is certain.
+
+        Raises:
+            UserError: as `generate`, and for beams, contrastive search, and several sequences.
+        """
+        return self._writer.stream(text, options)
+
+    def score(
+        self,
+        texts: Sequence[str],
+        pairs: Sequence[str] | None = None,
+        stride: int | None = None,
+        begin: bool = False,
+        batch_size: int = 32,
+        progress: bool = False,
+    ) -> dict[str, np.ndarray]:
+        """How likely texts are, of any length: every token from those before it.
+
+        Args:
+            texts: The texts.
+            pairs: What follows each text. Then only this is scored, and the text is its context.
+            stride: A text of more than `max_length` tokens is read in pieces of so many, each of
+                which begins so far after the one before it; a token is scored once, with at least
+                `max_length - stride` tokens of context. None is half of `max_length`.
+            begin: Whether the model's token for the beginning, its config's `bos_id`, stands in
+                front where the tokenizer puts none there. Otherwise the first token of a text is
+                not scored, for it follows from nothing.
+            batch_size: At most so many texts or pieces are read at once.
+            progress: Whether to show a progress bar.
+
+        Returns:
+            Of each text, `(n,)` each: `log_likelihood` in nats, summed; `num_tokens`, how many
+            tokens that is of; `num_right`, how many of them no other token was likelier than;
+            `num_characters`; `perplexity` by the token, and `loss_per_character` in nats, both NaN
+            where there is nothing to score.
+
+        Raises:
+            UserError: without a tokenizer, for texts that are no list of strings, pairs that are
+                not as many, a stride out of its range, or no `bos_id` to begin with.
+        """
+        columns = scoring.checked(self, texts, pairs)
+        options = scoring.stride_of(self, stride), begin
+        return scoring.score_with_decoder(self, columns, options, batch_size, progress)
+
+    def score_tensors(
+        self,
+        text: tf.Tensor,
+        pair: tf.Tensor | None = None,
+        stride: int | None = None,
+        begin: bool = False,
+    ) -> Tensors:
+        """As `score` in the graph: `(n,)` strings to `log_likelihood`, float32, and `num_tokens`
+        and `num_right`, int32, `(n,)` each.
+        """
+        ids, firsts = scoring.tokens(self, text, pair, begin)
+        stride = scoring.stride_of(self, stride)
+        read, logits = self._read, self.model.logits
+        return likelihood.of_texts(read, logits, ids, firsts, self.max_length, stride)
+
+    @functools.cached_property
+    def score_pieces(self) -> Any:
+        """The `tf.function` of `tfzoo.decoding.likelihood.of_windows` with this model."""
+
+        def pieces(token_ids: tf.Tensor, lengths: tf.Tensor, firsts: tf.Tensor) -> Tensors:
+            read, logits = self._read, self.model.logits
+            return likelihood.of_windows(read, logits, token_ids, lengths, firsts)
+
+        rows = tf.TensorSpec([None], tf.int32)
+        specs = [tf.TensorSpec([None, None], tf.int32), rows, rows]
+        return tf.function(pieces, input_signature=specs, autograph=False)
+
+    def _read(self, token_ids: tf.Tensor, padding_mask: tf.Tensor) -> tf.Tensor:
+        inputs = {"token_ids": token_ids, "padding_mask": padding_mask}
+        return self.run(self.features, inputs)["sequence"]
 
     def count(self, targets: Tensors) -> tf.Tensor:
         """How many tokens are predicted."""

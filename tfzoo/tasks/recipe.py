@@ -17,6 +17,8 @@ from tfzoo.core.config import unknown_name
 from tfzoo.core.errors import UserError
 from tfzoo.core.foreign import HuggingFace
 from tfzoo.core.renames import Rename, find
+from tfzoo.decoding import config as decoding_config
+from tfzoo.decoding.config import DecodingConfig
 from tfzoo.weights import (
     heads,
     hugging_face,
@@ -29,6 +31,7 @@ from tfzoo.weights.stored import Checkpoint
 
 FORMAT = 1  # of config.json; a reader refuses a higher one
 CONFIG = "config.json"
+GENERATION = "generation_config.json"
 TOKENIZER_FILES = (
     "tokenizer.json",
     "vocab.txt",
@@ -47,6 +50,7 @@ _TASKS = {
     "none": "embedding",
     "encoder": "embedding",
     "classification": "classification",
+    "causal_lm": "language_model",
     "conditional_generation": "sequence_to_sequence",
 }
 
@@ -100,6 +104,26 @@ class Recipe:
 
 def _foreign(layout: HuggingFace, path: str) -> str:
     return find(layout.renames, path)[1][0]
+
+
+def read_decoding(folder: pathlib.Path) -> DecodingConfig:
+    """How the model of a folder writes text: its generation_config.json, or, in folders of older
+    versions of transformers, what config.json says about it.
+
+    Raises:
+        UserError: naming the file, when it is broken or asks for what is not supported.
+    """
+    path, values = folder / GENERATION, dict[str, Any]()
+    if path.exists():
+        values = json_file.read_object(path)
+    elif (folder / CONFIG).exists() and not is_tfzoo(folder):
+        path = folder / CONFIG
+        known = {field.name for field in dataclasses.fields(DecodingConfig)}
+        values = {k: v for k, v in json_file.read_object(path).items() if k in known}
+    try:
+        return decoding_config.of_generation_config(values)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
 
 
 def is_tfzoo(folder: pathlib.Path) -> bool:

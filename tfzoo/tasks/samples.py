@@ -5,7 +5,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfzoo.decoding import greedy
+from tfzoo.decoding.config import DecodingConfig
+from tfzoo.decoding.generate import generate
 from tfzoo.tasks.task import Tensors
 
 _PROMPT, _CONTINUATION = 24, 40  # tokens
@@ -22,9 +23,7 @@ def continuations(task: Any, inputs: Tensors, end_id: int | None) -> str:
     positions = task.model.config.max_length or 2 * _PROMPT
     prompts = inputs["token_ids"][:, : min(_PROMPT, positions // 2)]
     room = (task.model.config.max_length or _PROMPT + _CONTINUATION) - prompts.shape[1]
-    written = greedy.continued(
-        task.model, prompts, -1 if end_id is None else end_id, min(_CONTINUATION, room)
-    )
+    written = likeliest(task.model, {"token_ids": prompts}, end_id, min(_CONTINUATION, room))
     shown = zip(_texts(task, prompts), _texts(task, written), strict=True)
     return table(("text", "goes on"), shown)
 
@@ -49,10 +48,31 @@ def fillings(task: Any, inputs: Tensors, targets: Tensors) -> str:
 def translations(task: Any, inputs: Tensors, targets: Tensors) -> str:
     """Sources and targets of an encoder-decoder's, and what it writes."""
     ids, mask = inputs["encoder_token_ids"], inputs["encoder_padding_mask"]
-    config, width = task.model.config, targets["labels"].shape[1]
-    written = greedy.translate(task.model, ids, mask, config.decoder_start_id, config.eos_id, width)
+    source = {"encoder_token_ids": ids, "encoder_padding_mask": mask}
+    written = likeliest(task.model, source, task.model.config.eos_id, targets["labels"].shape[1])
     columns = (_texts(task, ids), _texts(task, targets["labels"]), _texts(task, written))
     return table(("source", "target", "written"), zip(*columns, strict=True))
+
+
+def likeliest(
+    model: Any, inputs: Tensors, end_id: int | None, width: int, requests: Tensors | None = None
+) -> tf.Tensor:
+    """What a model writes after `inputs`, the most likely token at every step.
+
+    Args:
+        model: A decoder or encoder-decoder of the zoo.
+        inputs: As of `tfzoo.decoding.generate.generate`.
+        end_id: The token after which a row has ended, and what stands behind it. None: none.
+        width: How many tokens are written at most, t.
+        requests: As there.
+
+    Returns:
+        `(b, t)` int32.
+    """
+    config = DecodingConfig(max_new_tokens=width, eos_token_id=end_id, pad_token_id=end_id)
+    ids_bt = generate(model, inputs, config, requests)["token_ids"][:, 0]
+    rest = [[0, 0], [0, width - tf.shape(ids_bt)[1]]]  # rows may all have lower limits
+    return tf.ensure_shape(tf.pad(ids_bt, rest, constant_values=config.pad_id), [None, width])
 
 
 def _texts(task: Any, token_ids: tf.Tensor, skip: bool = True) -> list[str]:

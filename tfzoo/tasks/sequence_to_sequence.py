@@ -7,6 +7,8 @@ Source: Sutskever et al. 2014, https://arxiv.org/abs/1409.3215; `tfzoo.data.para
 """
 
 import dataclasses
+import functools
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,10 +17,11 @@ import tensorflow as tf
 from tfzoo.core.errors import UserError
 from tfzoo.data import batches, parallel, splits
 from tfzoo.data.tables import Column, Table, fingerprint
-from tfzoo.decoding import greedy
+from tfzoo.decoding import likelihood
 from tfzoo.metrics import translation
-from tfzoo.tasks import samples, token_loss
+from tfzoo.tasks import generation, samples, scoring, token_loss
 from tfzoo.tasks.task import Task, Tensors
+from tfzoo.tasks.writer import Writer
 
 _TOKENIZED_AT_ONCE = 1024
 # A translation ends after half as many tokens again as its source has, and ten. Before it has
@@ -194,6 +197,8 @@ class SequenceToSequence(Task):
 
     Attributes:
         training: What a run adds.
+        decoding: How text is written where a call does not say. To be set before `signatures`. A
+            model without a head to write with has none.
     """
 
     name: ClassVar[str] = "sequence_to_sequence"
@@ -203,6 +208,9 @@ class SequenceToSequence(Task):
     ):
         super().__init__(model, tokenizer, True, max_length)
         self.training = Training()
+        if "logits" in model.output:
+            self.decoding = generation.default_config(self)
+        self._writer = Writer(self)
 
     @property
     def figures(self) -> dict[str, int]:
@@ -232,6 +240,97 @@ class SequenceToSequence(Task):
         outputs = self.run(self.model, split)
         return {"token_ids": split["target_token_ids"], **outputs}
 
+    @functools.cached_property
+    def signatures(self) -> dict[str, Any]:
+        """As `Task`: `token_ids` and `embed` of `functions`, and those that write and score texts;
+        see `tfzoo.tasks.generation.signatures`.
+        """
+        if not hasattr(self, "decoding"):
+            return self.functions
+        answers = {
+            name: self.functions[name] for name in ("token_ids", "embed") if name in self.functions
+        }
+        return {**generation.signatures(self), **answers}
+
+    def generate(
+        self,
+        texts: Sequence[str],
+        batch_size: int = 8,
+        progress: bool = False,
+        **options: Any,
+    ) -> list[Any]:
+        """Writes what follows from texts, such as their translations.
+
+        Args:
+            texts: The texts, of which `max_length` tokens are read.
+            batch_size: How many are written at once, those of one length together.
+            progress: Whether to show a progress bar.
+            **options: Fields of `tfzoo.decoding.config.DecodingConfig` that differ from `decoding`,
+                such as `max_new_tokens`, `do_sample` or `num_beams`. What a request may set
+                (`tfzoo.decoding.config.NEUTRAL`, such as `temperature` and `seed`) may also be a
+                list with a value for each text. A text's result depends on nothing but itself and
+                its options: equal texts with one seed come out the same.
+
+        Returns:
+            The texts, or lists of `num_return_sequences` of them, the best first; without special
+            tokens, and without the one of `stop_strings` that ended them.
+
+        Raises:
+            UserError: without a tokenizer; for texts that are no list of strings; for a text
+                without a token; for options that there are not, and values that they do not take;
+                when prompt and new tokens exceed the positions of the model.
+        """
+        return self._writer.generate(texts, batch_size, progress, options)
+
+    def stream(self, text: str, **options: Any) -> Iterator[str]:
+        """What `generate` gives for a text, in pieces: each as soon as it is certain.
+
+        Raises:
+            UserError: as `generate`, and for beams, contrastive search, and several sequences.
+        """
+        return self._writer.stream(text, options)
+
+    def score(
+        self,
+        texts: Sequence[str],
+        pairs: Sequence[str],
+        batch_size: int = 32,
+        progress: bool = False,
+    ) -> dict[str, np.ndarray]:
+        """How likely each target is, given its source: every token from the source and those
+        before it, the one that ends it included. Both are truncated to `max_length`.
+
+        Args:
+            texts: The sources.
+            pairs: The targets.
+            batch_size: How many go through the model at once.
+            progress: Whether to show a progress bar.
+
+        Returns:
+            Of each target, as of each text in `tfzoo.tasks.language_model.LanguageModel.score`.
+
+        Raises:
+            UserError: without a tokenizer, for texts that are no list of strings, or pairs that are
+                not as many.
+        """
+        columns = scoring.checked(self, texts, pairs)
+        return scoring.score_pairs(self._score, columns, batch_size, progress)
+
+    def score_tensors(self, text: tf.Tensor, pair: tf.Tensor) -> Tensors:
+        """As `score` in the graph: `(n,)` strings to `log_likelihood`, float32, and `num_tokens`
+        and `num_right`, int32, `(n,)` each.
+        """
+        split = self._split(self.inputs(text, pair))
+        x_btd = self.run(self.features, split)["sequence"]
+        counted = split["decoder_padding_mask"] > 0
+        return likelihood.of_tokens(self.model.logits, x_btd, split["target_token_ids"], counted)
+
+    @functools.cached_property
+    def _score(self) -> Any:
+        strings = tf.TensorSpec([None], tf.string)
+        specs = [strings, strings]
+        return tf.function(self.score_tensors, input_signature=specs, autograph=False)
+
     def sequence(self, inputs: Tensors) -> tf.Tensor:
         sequence_bkd: tf.Tensor = self.model.encode(inputs["token_ids"], inputs["padding_mask"])
         return sequence_bkd
@@ -242,15 +341,12 @@ class SequenceToSequence(Task):
             return outputs
         lengths_b = tf.reduce_sum(inputs["encoder_padding_mask"], 1)
         longest_b = tf.cast(tf.cast(lengths_b, tf.float32) * _LONGER, tf.int32) + _LONGEST
-        config = self.model.config
-        translated = greedy.translate(
+        translated = samples.likeliest(
             self.model,
-            inputs["encoder_token_ids"],
-            inputs["encoder_padding_mask"],
-            config.decoder_start_id,
-            config.eos_id,
+            {k: inputs[k] for k in ("encoder_token_ids", "encoder_padding_mask")},
+            self.model.config.eos_id,
             self.max_length,
-            tf.minimum(longest_b, self.max_length),
+            {"max_new_tokens": tf.minimum(longest_b, self.max_length)},
         )
         return {**outputs, "translated": translated}
 

@@ -107,9 +107,14 @@ class Task(abc.ABC):
         features = self.run(self.features, inputs)
         return features.get("encoder_sequence", features["sequence"])
 
-    @functools.cached_property
+    @property
     def signatures(self) -> dict[str, Any]:
-        """The functions that a served model has, by name, each a `tf.function` with a signature.
+        """The functions that a served model has, by name, each a `tf.function` with a signature."""
+        return self.functions
+
+    @functools.cached_property
+    def functions(self) -> dict[str, Any]:
+        """The functions by which `predict` answers, as `signatures`.
 
         `serving_default` takes `text` (and `pair`), both `(n,)` strings; `token_ids` takes
         `token_ids` `(n, t)` int32 and `lengths` `(n,)` int32, and, of pairs, `first_lengths`: how
@@ -187,7 +192,7 @@ class Task(abc.ABC):
             raise UserError(
                 f"Every text needs its pair. Received: {len(texts)} texts, {len(pairs)} pairs."
             )
-        function = self.signatures[signature]
+        function = self.functions[signature]
         given = [texts] if pairs is None else [texts, pairs]
         columns = [[_encoded(text) for text in column] for column in given]
         order = sorted(range(len(texts)), key=lambda i: -len(columns[0][i]))

@@ -69,6 +69,13 @@ class PieceDecoder:
             pieces = tf.where(is_last, tf.gather(tables.last, ids), pieces)
         return tf.strings.unsorted_segment_join(pieces, rows, tf.cast(ragged.nrows(), tf.int32))
 
+    def texts(self) -> list[bytes]:
+        """The pieces in the order of ids, empty for special tokens."""
+        pieces = [p if isinstance(p, bytes) else p.encode() for p in self._pieces().inner]
+        for number in self._special_ids:
+            pieces[number] = b""
+        return pieces
+
     @functools.cached_property
     def _tables(self) -> tuple[Pieces, tf.Tensor]:
         # Made at the first use: whoever never decodes pays neither time nor graph size.

@@ -205,6 +205,9 @@ class Marian(Tokenizer):
         texts = tf.strings.strip(tf.strings.regex_replace(texts, _KEPT, " "))
         return decoding.clean_up(texts) if clean_up else texts
 
+    def token_bytes(self) -> list[bytes]:
+        return [piece.replace(_KEPT.encode(), b" ") for piece in super().token_bytes()]
+
     def _cut(self, parts: tf.Tensor) -> tf.RaggedTensor:
         """`(s,)` texts to the ids of their pieces."""
         if self._unigram is None:

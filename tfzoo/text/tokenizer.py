@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from tfzoo.core.errors import UserError
 from tfzoo.text import packing
+from tfzoo.text.decoding import PieceDecoder
 from tfzoo.text.vocabulary import Vocabulary
 
 
@@ -36,6 +37,7 @@ class Tokenizer(tf.Module, abc.ABC):
 
     # Whether it has `lite_inputs`, and that gives the ids of `__call__` for every string.
     lite_is_exact: ClassVar[bool] = False
+    _decoder: PieceDecoder
 
     def __init__(
         self,
@@ -115,6 +117,13 @@ class Tokenizer(tf.Module, abc.ABC):
     def pad_id(self) -> int:
         """Id of what fills rows up; 0 where a family has no padding token."""
         return self.frame.padding
+
+    def token_bytes(self) -> list[bytes]:
+        """What each token adds to a text that `decode` gives without special tokens, behind others.
+
+        In UTF-8; not every piece is whole characters.
+        """
+        return self._decoder.texts()
 
     def id_of(self, token: str) -> int:
         """Id of a token of the vocabulary.
