@@ -4,7 +4,8 @@
 
 Six files go to served/sst2/tflite/1: from token ids and from text, each in float32, float16 and
 int8. Most apps want `token_ids.int8.tflite`, a quarter of the size and the fastest on CPUs, with
-labels.txt and vocab.txt from beside it. The README.md there shows the call in Python.
+labels.txt and vocab.txt from beside it. The README.md there shows the call in Python. A model that
+writes text gets `decode` and `generate` files besides; export/write.py runs the first.
 """
 
 import sys
@@ -21,10 +22,13 @@ def main() -> None:
     summary = export.run(tfzoo.load(folder).task, out, name, kinds=["tflite"])
     for report in summary.reports:
         facts = report.facts
-        kept = facts.get("agreement", {}).get("explained", 1.0)
+        found = facts.get("agreement", {})
+        kept, what = found.get("explained", 1.0), "of the variation kept"
+        if "cache_length" in facts:
+            kept, what = found.get("token", 1.0), "of the tokens the same"
         print(
             f"{report.artefact:28} {facts['bytes'] / 1e6:8.1f} MB {facts['milliseconds']:8.2f} ms "
-            f"{kept:8.1%} of the variation kept"
+            f"{kept:8.1%} {what}"
         )
     print(f"\nVersion {summary.version}: {summary.folders['tflite']}")
 

@@ -45,3 +45,17 @@ def lite(written_once, tiny_task):
 def copied_lite(lite, tmp_path) -> pathlib.Path:
     """A copy of that folder, to be damaged."""
     return shutil.copytree(lite, tmp_path / "lite")
+
+
+@pytest.fixture(scope="session")
+def writing(written_once):
+    """The folder of `decode.float32.tflite` of the tiny GPT-2; nothing may change it."""
+    from tests.export import tiny_writers
+    from tfzoo.export import tflite
+    from tfzoo.export.lite_generation import Sizes
+
+    def write(folder):
+        folder.mkdir()
+        tflite.write(tiny_writers.task("gpt2"), folder, ["float32"], ["decode"], Sizes(6, 16))
+
+    return written_once("writing", write)

@@ -67,7 +67,7 @@ def test_a_name_that_does_not_say_what_it_is_is_refused(tmp_path, tiny_task, nam
 def test_every_form_and_precision_verifies(tmp_path, pairs):
     task = tiny_tasks.classification(pairs=pairs)
     summary = pipeline.run(task, tmp_path, "tiny", kinds=["tflite"])
-    names = [f"{f}.{p}.tflite" for f in tflite.FORMS for p in tflite.PRECISIONS]
+    names = [f"{f}.{p}.tflite" for f in tflite.ANSWERING for p in tflite.PRECISIONS]
     assert [report.artefact for report in summary.reports] == names
 
 

@@ -20,6 +20,7 @@ def strings(*items):
 REQUESTS = (
     Request("serving_default", {"text": strings("é".encode(), b"", b"x" * 300)}),
     Request("token_ids", {"token_ids": np.array([[1, -2], [2**31 - 1, 0]], np.int32)}),
+    Request("generate", {"top_p": np.array([0.5], np.float32), "do_sample": np.array([True])}),
     Request("classify", {"inputs": strings(warm_up.example(text="a"))}, classify=True),
 )
 
@@ -56,7 +57,7 @@ def test_an_example_is_a_tf_example():
 def test_tensorflow_servings_classes_read_the_requests(folder):
     prediction_log_pb2 = pytest.importorskip("tensorflow_serving.apis.prediction_log_pb2")
     records = tf.data.TFRecordDataset(str(folder / warm_up.FILE)).as_numpy_iterator()
-    text, ids, classify = map(prediction_log_pb2.PredictionLog.FromString, records)
+    text, ids, _, classify = map(prediction_log_pb2.PredictionLog.FromString, records)
     request = text.predict_log.request
     assert (request.model_spec.name, request.model_spec.signature_name) == (
         "model",

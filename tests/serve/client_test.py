@@ -143,3 +143,34 @@ def test_the_client_needs_no_tensorflow_and_no_numpy():
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout == "[]\n"
+
+
+def test_parameters_are_each_texts_own(stand_in):
+    client = Client(stand_in.url, "m")
+    stand_in.answer = (200, {"predictions": [{"text": "c", "num_tokens": 1}] * 2})
+    assert client.generate(["a", "b"], top_k=3, seed=[1, 2]) == ["c", "c"]
+    rows = [{"text": "a", "top_k": 3, "seed": 1}, {"text": "b", "top_k": 3, "seed": 2}]
+    assert stand_in.request[2] == {"signature_name": "generate", "instances": rows}
+    assert client.generate([]) == []
+    with pytest.raises(UserError, match=r"seed must be one value.*Received: 1 values"):
+        client.generate(["a", "b"], seed=[1])
+    with pytest.raises(UserError, match="a list of texts"):
+        client.generate("a")
+
+
+def test_a_stream_asks_for_more_until_a_text_has_ended(monkeypatch):
+    asked = []
+
+    def answer(self, texts, parameters):
+        asked.append((texts, parameters))
+        count = parameters["max_new_tokens"]
+        text = "0123456789"[:count]
+        return [{"text": f"{text}\ufffd" if count == 4 else text, "num_tokens": min(count, 10)}]
+
+    monkeypatch.setattr(Client, "_generate", answer)
+    client = Client("http://127.0.0.1:1", "m")
+    assert list(client.stream("a", seed=1)) == ["0123", "4567", "89"]
+    assert [parameters["max_new_tokens"] for _, parameters in asked] == [4, 8, 16]
+    assert asked[0] == (["a"], {"seed": 1, "max_new_tokens": 4})
+    assert list(client.stream("a", max_new_tokens=6)) == ["0123", "45"]
+    assert list(client.stream("a", max_new_tokens=3)) == ["012"]

@@ -1,8 +1,11 @@
 """The JSON of requests, with the examples of TensorFlow Serving's own documentation."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
+from tfzoo.export import wire
 from tfzoo.export.meta_graph import Signature, TensorSpec
 from tfzoo.serve import rest
 from tfzoo.serve.errors import RequestError
@@ -149,3 +152,34 @@ def test_the_signature_is_serving_default_unless_named():
     assert rest.signature_name({"signature_name": "embed"}) == "embed"
     with pytest.raises(RequestError, match="'signature_name' key must be a string value"):
         rest.signature_name({"signature_name": 100})
+
+
+def with_defaults():
+    floats = wire.delimited(4, np.array([0.5], "<f4").tobytes())
+    share = b"\x08\x01" + wire.delimited(2, wire.delimited(2, b"\x08\x01")) + floats
+    found = signature(text="string", top_p="float32")
+    return dataclasses.replace(found, defaults={"top_p": share})
+
+
+@pytest.mark.parametrize(
+    ("instances", "wanted"),
+    [
+        ('["a", "b"]', [0.5, 0.5]),
+        ('[{"text": "a"}, {"text": "b", "top_p": 0.25}]', [0.5, 0.25]),
+    ],
+)
+def test_a_row_may_leave_out_what_has_a_default(instances, wanted):
+    document = rest.parse(f'{{"instances": {instances}}}'.encode())
+    arrays, _ = rest.read_inputs(document, with_defaults())
+    assert arrays["text"].tolist() == [b"a", b"b"]
+    assert arrays["top_p"].tolist() == wanted
+
+
+def test_columns_that_have_a_default_may_be_left_out():
+    for body in (b'{"inputs": ["a"]}', b'{"inputs": {"text": ["a"]}}'):
+        assert list(rest.read_inputs(rest.parse(body), with_defaults())[0]) == ["text"]
+    document = rest.parse(b'{"inputs": {"top_p": [0.1]}}')
+    with pytest.raises(RequestError, match="Missing named input: text"):
+        rest.read_inputs(document, with_defaults())
+    with pytest.raises(RequestError, match="keys must be equal to"):
+        rest.read_inputs(rest.parse(b'{"instances": [{"top_p": 0.1}]}'), with_defaults())

@@ -6,15 +6,27 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
-from tfzoo.export import saved_model
+from tfzoo.decoding import config as decoding_config
+from tfzoo.export import golden, saved_model, tflite
 from tfzoo.export.golden import Golden, Row
 from tfzoo.export.inspect_saved_model import megabytes
 from tfzoo.export.report import Report
+from tfzoo.tasks import generation
 from tfzoo.tasks.task import Task
 
 FILE = "README.md"
 _PORT = 8501  # TensorFlow Serving's own for REST
+# Of the request with parameters.
+_PARAMETERS = {
+    **decoding_config.NEUTRAL,
+    **{"max_new_tokens": 20, "do_sample": True, "temperature": 0.8, "top_p": 0.9, "seed": 1},
+}
+_PARAMETERS_ARE = """\
+With parameters for each row. TensorFlow Serving wants all of them; `tfzoo serve` and its client
+take the model's own for what is left out, and for `max_new_tokens` 0:
+"""
 _SHOWN = 4  # numbers of a long vector
 
 _LITE = """## Use it
@@ -37,6 +49,25 @@ Rows may be of any number and length; ids beyond a row's length are ignored. For
 needs fixed shapes call `resizeInput` once. Files that start with `text` hold the tokenizer and take
 one text; their interpreter needs tensorflow-text's operations: `InterpreterWithCustomOps` with
 `tensorflow_text.tflite_registrar.SELECT_TFTEXT_OPS`, on phones tensorflow-text's C++ kernels.
+"""
+_LITE_WRITES = """## Write with it
+
+Files that start with `decode` write one token after another, and the caller keeps the caches
+between the steps. This needs LiteRT and no TensorFlow:
+
+```python
+from tfzoo.export.lite_writer import LiteWriter
+
+writer = LiteWriter("decode.{precision}.tflite")
+print(writer.generate({ids}, max_new_tokens=20))
+for token in writer.stream({ids}, do_sample=True, top_p=0.9, seed=1):
+    print(token)
+```
+
+Files that start with `generate` have the loop inside. Their signature `generate` takes `token_ids`
+[1, {prompt}], `lengths` [1], how many of them are real, and `max_new_tokens` [1]. It gives the new
+`token_ids`, always the most likely ones, and their `lengths`. A prompt has at most {prompt} tokens,
+and there is room for {cache}{together}. Where texts begin and end says generation_config.json.
 """
 
 
@@ -61,7 +92,7 @@ def write_saved_model(
     parts = [
         _head(name, "a SavedModel", task, report.facts, licence),
         _signatures(task),
-        _request(name, example, task.pairs),
+        _request(name, example, task),
         _verification([report]),
     ]
     (folder / FILE).write_text("\n".join(parts), encoding="utf-8")
@@ -81,7 +112,7 @@ def write_tflite(
     arguments = f"token_ids=np.array([{ids}], np.int32), lengths=np.array([{len(ids)}], np.int32)"
     if task.pairs:
         arguments += f", first_lengths=np.array([{example.first_length}], np.int32)"
-    texts = [_quoted(text) for text in example.columns.values()]
+    texts = [_quoted(text) for text in [*example.columns.values()][: 1 + task.pairs]]
     use = _LITE.format(
         arguments=arguments,
         text=f"those of {' and '.join(texts)}" if texts else "arbitrary",
@@ -89,8 +120,27 @@ def write_tflite(
     )
     facts = {"bytes": sum(r.facts["bytes"] for r in reports), **_shared(reports[0].facts)}
     kind = f"{len(reports)} TFLite files"
-    parts = [_head(name, kind, task, facts, licence), use, _verification(reports)]
+    writes = _lite_writes(task, reports, ids)
+    only_writes = all(report.artefact.startswith(tflite.WRITING) for report in reports)
+    uses = writes if only_writes else [use, *writes]
+    parts = [_head(name, kind, task, facts, licence), *uses, _verification(reports)]
     (folder / FILE).write_text("\n".join(parts), encoding="utf-8")
+
+
+def _lite_writes(task: Task, reports: Sequence[Report], ids: list[int]) -> list[str]:
+    """How to write with the files that do, if there are any."""
+    for report in reports:
+        if "cache_length" in report.facts:
+            prompt = report.facts["prompt_length"]
+            text = _LITE_WRITES.format(
+                precision=report.facts["precision"],
+                ids=ids[:prompt],
+                prompt=prompt,
+                cache=report.facts["cache_length"],
+                together=", with what is written" if generation.is_decoder(task) else " new ones",
+            )
+            return [text]
+    return []
 
 
 def _head(name: str, kind: str, task: Task, facts: dict[str, Any], licence: str | None) -> str:
@@ -99,7 +149,7 @@ def _head(name: str, kind: str, task: Task, facts: dict[str, Any], licence: str 
         "Task": task.name + (" of pairs of texts" if task.pairs else ""),
         "Architecture": f"{type(task.model).__name__}, {task.model.count_params():,} parameters",
         "Size": f"{megabytes(facts['bytes'])} ({megabytes(facts['weight_bytes'])} of weights)",
-        "Longest input": f"{task.max_length} tokens; what is longer is cut off at its end",
+        "Longest input": f"{task.max_length} tokens; {_longer(task)}",
         "Tokenizer": _tokenizer(task.tokenizer),
         "Licence of the weights": licence or "unknown; it was not stated at the export",
     }
@@ -112,6 +162,13 @@ def _head(name: str, kind: str, task: Task, facts: dict[str, Any], licence: str 
         f"| | |\n|---|---|\n{table}\n\n"
         f"Config: `{json.dumps(sizes)}`\n"
     )
+
+
+def _longer(task: Task) -> str:
+    """What happens to a text that is too long."""
+    if golden.writes(task) and generation.is_decoder(task):
+        return "where prompt and new ones are more, the prompt loses its beginning"
+    return "what is longer is cut off at its end"
 
 
 def _tokenizer(tokenizer: Any) -> str:
@@ -132,26 +189,45 @@ def _signatures(task: Task) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _request(name: str, example: Golden, pairs: bool) -> str:
-    signature = "serving_default" if example.columns else "token_ids"
-    if example.columns:
-        instance: dict[str, Any] = {k: v.decode() for k, v in example.columns.items()}
-    else:
+def _request(name: str, example: Golden, task: Task) -> str:
+    if not example.columns:
         ids = example.token_ids.tolist()
-        instance = {"token_ids": ids, "lengths": len(ids)}
-        if pairs:
+        instance: dict[str, Any] = {"token_ids": ids, "lengths": len(ids)}
+        if task.pairs:
             instance["first_lengths"] = example.first_length
+        parts = [_asked(name, "token_ids", instance, example.answers["token_ids"])]
+    elif not golden.writes(task):
+        instance = {k: v.decode() for k, v in example.columns.items()}
+        answer = example.answers["serving_default"]
+        parts = [_asked(name, "serving_default", instance, answer)]
+    else:
+        instance = {"text": example.columns["text"].decode()}
+        found = _live(task, "serving_default", instance)
+        parts = [_asked(name, "serving_default", instance, found), _PARAMETERS_ARE]
+        instance |= _PARAMETERS
+        found = _live(task, "generate", instance)
+        parts.append(_asked(name, "generate", instance, found))
+    shown = "\n".join(parts)
+    return f"## Ask it\n\nWith `tfzoo serve` or TensorFlow Serving on this machine:\n\n{shown}"
+
+
+def _asked(name: str, signature: str, instance: dict[str, Any], answer: Row) -> str:
+    """A request as a shell command, and its answer."""
     body: dict[str, Any] = {"instances": [instance]}
     if signature != "serving_default":
         body = {"signature_name": signature, **body}
     data = json.dumps(body, ensure_ascii=False).replace("'", "'\\''")
     return (
-        "## Ask it\n\n"
-        "With `tfzoo serve` or TensorFlow Serving on this machine:\n\n"
         f"```sh\ncurl -d '{data}' http://localhost:{_PORT}/v1/models/{name}:predict\n```\n\n"
         f"The live model's answer, which the served one gives to about six digits:\n\n"
-        f"```json\n{_json(example.answers[signature])}\n```\n"
+        f"```json\n{_json(answer)}\n```\n"
     )
+
+
+def _live(task: Task, signature: str, instance: dict[str, Any]) -> Row:
+    function = task.signatures[signature]
+    columns = [tf.constant([instance[spec.name]], spec.dtype) for spec in function.input_signature]
+    return {name: golden.first(tensor.numpy()) for name, tensor in function(*columns).items()}
 
 
 def _verification(reports: Sequence[Report]) -> str:

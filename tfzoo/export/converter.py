@@ -1,6 +1,6 @@
 """Converts one SavedModel to one TFLite file; run as a process, `convert` starts it.
 
-    python -m tfzoo.export.converter SAVED_MODEL SIGNATURE PRECISION FILE
+    python -m tfzoo.export.converter SAVED_MODEL SIGNATURES PRECISION FILE
 
 The only module that touches TensorFlow's converter, which is leaving TensorFlow
 (https://github.com/tensorflow/tensorflow/issues/102071); a process of its own, because a second
@@ -30,11 +30,11 @@ def convert(
     file: str | os.PathLike[str],
     timeout_seconds: float = 3600,
 ) -> None:
-    """Converts one signature of a SavedModel, in a child process.
+    """Converts one or more signatures of a SavedModel, in a child process.
 
     Args:
         saved_model: Folder of the SavedModel.
-        signature: Name of the signature, which the file keeps.
+        signature: Name of the signature, which the file keeps; of several with commas between.
         precision: One of `PRECISIONS`.
         file: Where to.
         timeout_seconds: After how long the child is given up.
@@ -59,7 +59,9 @@ def _convert_here(saved_model: str, signature: str, precision: str, file: str) -
     import tensorflow as tf
     import tensorflow_text  # noqa: F401  (registers the tokenizers' operations)
 
-    converter = tf.lite.TFLiteConverter.from_saved_model(saved_model, signature_keys=[signature])
+    converter = tf.lite.TFLiteConverter.from_saved_model(
+        saved_model, signature_keys=signature.split(",")
+    )
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
     # Those of the tokenizer have kernels; verification refuses every other one.
     converter.allow_custom_ops = True

@@ -104,19 +104,28 @@ class Goldens:
         return self._found
 
 
+def writes(task: Task) -> bool:
+    """Whether a task writes texts, which `tfzoo.export.verify_generation` compares."""
+    return hasattr(task, "decoding")
+
+
 def ask_live(task: Task, texts: Sequence[str | bytes]) -> list[Golden]:
     """Asks the live model. Pairs are every text with one some way behind it in the list."""
     if task.tokenizer is None:
         return _goldens_of_ids(task)
-    live, embed = _alone(task)
+    live, embed, score, encode = _alone(task)
     found = []
     for i, text in enumerate(texts):
-        columns = {"text": _as_bytes(text)}
-        if task.pairs:
-            columns["pair"] = _as_bytes(texts[(i * 5 + 3) % len(texts)])
-        inputs, answer = live(*(tf.constant([column]) for column in columns.values()))
-        answers = {"serving_default": _row(answer), "token_ids": _row(answer)}
-        answers["embed"] = _row(embed(tf.constant([columns["text"]])))
+        columns = {"text": _as_bytes(text), "pair": _as_bytes(texts[(i * 5 + 3) % len(texts)])}
+        both = [tf.constant([column]) for column in columns.values()]
+        inputs, answer = live(*both[: 1 + task.pairs])
+        answers = {"token_ids": _row(answer), "embed": _row(embed(both[0]))}
+        if writes(task):
+            answers["score"] = _row(score(*both))
+            answers["encode"] = _row(encode(both[0]))
+        else:
+            answers["serving_default"] = _row(answer)
+            columns = dict([*columns.items()][: 1 + task.pairs])
         if {"labels", "scores"} <= set(answer):
             row = answers["serving_default"]
             answers["classify"] = {"classes": row["labels"], "scores": row["scores"]}
@@ -136,7 +145,7 @@ def cases(
     batches = [tuple(goldens[i::num_batches]) for i in range(num_batches)] if batch_size > 1 else []
     for name in signatures:
         for rows in [*((golden,) for golden in goldens), *batches]:
-            inputs = _inputs(name, rows, task.max_length, task.pairs)
+            inputs = _inputs(name, rows, task)
             yield Case(warm_up.Request(name, inputs, classify=name == "classify"), rows)
 
 
@@ -159,8 +168,10 @@ def first(array: np.ndarray) -> np.ndarray:
     return array[:1].reshape(array.shape[1:])
 
 
-def _alone(task: Task) -> tuple[Any, Any]:
-    """The live model as two functions of one text: (inputs, answer), and embedding."""
+def _alone(task: Task) -> tuple[Any, ...]:
+    """The live model as functions of one text: (inputs, answer), embedding; of those that write
+    also the likelihood of a pair, and what the encoder gives.
+    """
     text = tf.TensorSpec([1], tf.string)
 
     @tf.function(input_signature=[text] * (1 + task.pairs), autograph=False)
@@ -172,7 +183,17 @@ def _alone(task: Task) -> tuple[Any, Any]:
     def embed(column: tf.Tensor) -> Tensors:
         return {"embedding": task.embed(task.inputs(column))}
 
-    return live, embed
+    @tf.function(input_signature=[text, text], autograph=False)
+    def score(column: tf.Tensor, pair: tf.Tensor) -> Tensors:
+        found = task.score_tensors(column, pair)
+        return {name: found[name] for name in ("log_likelihood", "num_tokens")}
+
+    @tf.function(input_signature=[text], autograph=False)
+    def encode(column: tf.Tensor) -> Tensors:
+        inputs = task.inputs(column)
+        return {"sequence": task.sequence(inputs), "padding_mask": inputs["padding_mask"]}
+
+    return live, embed, score, encode
 
 
 def _goldens_of_ids(task: Task) -> list[Golden]:
@@ -195,23 +216,18 @@ def _goldens_of_ids(task: Task) -> list[Golden]:
     return found
 
 
-def _inputs(
-    signature: str, rows: Sequence[Golden], max_length: int, pairs: bool
-) -> dict[str, np.ndarray]:
+def _inputs(signature: str, rows: Sequence[Golden], task: Task) -> dict[str, np.ndarray]:
     if signature == "token_ids":
         inputs = {
-            "token_ids": padded_ids(rows, max_length),
+            "token_ids": padded_ids(rows, task.max_length),
             "lengths": np.array([len(row.token_ids) for row in rows], np.int32),
         }
         first = np.array([row.first_length for row in rows], np.int32)
-        return {**inputs, "first_lengths": first} if pairs else inputs
+        return {**inputs, "first_lengths": first} if task.pairs else inputs
     if signature == "classify":
         return {"inputs": _strings([warm_up.example(**row.columns) for row in rows])}
-    return {
-        name: _strings([row.columns[name] for row in rows])
-        for name in rows[0].columns
-        if signature != "embed" or name == "text"
-    }
+    names = [spec.name for spec in task.signatures[signature].input_signature]
+    return {name: _strings([row.columns[name] for row in rows]) for name in names}
 
 
 def _strings(items: Sequence[bytes]) -> np.ndarray:

@@ -26,6 +26,8 @@ TEXT_OPS = frozenset(
         "FastWordpieceTokenizeWithOffsets",
         "FastWordpieceDetokenize",
         "TFText>FastSentencepieceTokenize",
+        "SentencepieceOp",
+        "SentencepieceTokenizeOp",
     }
 )
 # A function with jit_compile=True: NodeDef or FunctionDef attribute `_XlaMustCompile`, b = true.
@@ -35,6 +37,7 @@ _MUST_COMPILE = re.compile(rb"_XlaMustCompile\x12\x02\x28\x01")
 # may take beside them (3.0 MB measured with 30,522 entries).
 SIZE_RATIO = 1.1
 FIXED_BYTES = 2_000_000
+LOOPS_BYTES = 4_000_000  # more, of what writes text (1.7 MB measured with one layer)
 BYTES_PER_ENTRY = 128
 
 
@@ -58,7 +61,8 @@ def weight_bytes(task: Task) -> int:
 def allowance_bytes(task: Task) -> int:
     """What may come on top of the weights: vocabulary, tokenizer, graphs."""
     entries = task.tokenizer.vocab_size if task.tokenizer is not None else 0
-    return FIXED_BYTES + BYTES_PER_ENTRY * entries
+    loops = LOOPS_BYTES if hasattr(task, "decoding") else 0
+    return FIXED_BYTES + BYTES_PER_ENTRY * entries + loops
 
 
 def folder_bytes(folder: pathlib.Path) -> int:

@@ -36,6 +36,9 @@ class LiteModel:
     Attributes:
         ops: How often each operation occurs; custom ones as `CUSTOM:name`.
         inputs: Names of the inputs of each signature.
+        shapes: Of each signature the shapes of its inputs by name, as the file has them.
+        outputs: The same of its outputs.
+        path: The file.
 
     Raises:
         UserError: when the file is missing or damaged, or needs an operation that is not there.
@@ -44,7 +47,7 @@ class LiteModel:
     def __init__(self, file: str | os.PathLike[str], threads: int = 1):
         from ai_edge_litert import interpreter
 
-        path = pathlib.Path(file)
+        self.path = path = pathlib.Path(file)
         if not path.is_file():
             raise UserError(f"no such TFLite file. Received: {path}.")
         self.ops = operations(path)
@@ -65,6 +68,8 @@ class LiteModel:
         signatures = self._model.get_signature_list()
         self._runners = {name: self._model.get_signature_runner(name) for name in signatures}
         self.inputs = {name: sorted(found["inputs"]) for name, found in signatures.items()}
+        self.shapes = {name: _shapes(r.get_input_details()) for name, r in self._runners.items()}
+        self.outputs = {name: _shapes(r.get_output_details()) for name, r in self._runners.items()}
 
     def run(self, signature: str, /, **inputs: np.ndarray) -> dict[str, np.ndarray]:
         """Runs one signature on int32 arrays, or object arrays of bytes.
@@ -85,6 +90,10 @@ class LiteModel:
             return dict(self._runners[signature](**inputs))
         except (ValueError, RuntimeError) as error:
             raise UserError(f"LiteRT failed: {' '.join(str(error).split())}") from None
+
+
+def _shapes(details: dict[str, Any]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(detail["shape"].tolist()) for name, detail in details.items()}
 
 
 def operations(file: str | os.PathLike[str]) -> dict[str, int]:

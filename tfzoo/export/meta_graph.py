@@ -40,12 +40,21 @@ class TensorSpec:
 
 @dataclasses.dataclass(frozen=True)
 class Signature:
-    """One callable of a SavedModel: names to tensors, sorted by name, and the method it serves."""
+    """One callable of a SavedModel: names to tensors, sorted by name, and the method it serves.
+
+    Attributes:
+        name: its name.
+        inputs: what it takes.
+        outputs: what it gives.
+        method: such as "tensorflow/serving/predict".
+        defaults: of the inputs that may be left out, the serialized tensors, one value each.
+    """
 
     name: str
     inputs: dict[str, TensorSpec]
     outputs: dict[str, TensorSpec]
     method: str
+    defaults: dict[str, bytes] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,7 +122,8 @@ def _signature(name: str, message: memoryview) -> Signature:
         dict(sorted((spec.name, spec) for spec in map(_spec, wire.messages(message, number))))
         for number in (1, 2)
     )
-    return Signature(name, inputs, outputs, wire.text(message, 3))
+    defaults = {wire.text(e, 1): bytes(wire.first(e, 2)) for e in wire.messages(message, 4)}
+    return Signature(name, inputs, outputs, wire.text(message, 3), defaults)
 
 
 def _spec(entry: memoryview) -> TensorSpec:

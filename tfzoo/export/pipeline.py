@@ -21,6 +21,7 @@ from tfzoo.core.errors import UserError
 from tfzoo.core.files import folder_aside
 from tfzoo.export import card, report, saved_model, tflite
 from tfzoo.export.golden import Golden, Goldens
+from tfzoo.export.lite_generation import sizes_for
 from tfzoo.export.report import Report, VerificationError
 from tfzoo.export.verify import verify_saved_model
 from tfzoo.export.verify_tflite import verify_tflite
@@ -57,6 +58,8 @@ def run(
     version: int | None = None,
     precisions: Sequence[str] = tflite.PRECISIONS,
     forms: Sequence[str] | None = None,
+    prompt_length: int | None = None,
+    cache_length: int | None = None,
     texts: Sequence[str] = (),
     licence: str | None = None,
 ) -> Summary:
@@ -69,17 +72,23 @@ def run(
         kinds: Of `savedmodel` and `tflite`.
         version: A number that this model does not have yet; None for the next one.
         precisions: Of the TFLite files: `float32`, `float16`, `int8`.
-        forms: Of the TFLite files: `token_ids`, `text`; None for all there can be.
+        forms: Of the TFLite files: `token_ids`, `text`, and of what writes text `decode` and
+            `generate`; None for all there can be.
+        prompt_length: How many tokens a prompt of those that write may have; None for 64.
+        cache_length: How many tokens they have room for, prompt and new ones; None for 128.
         texts: Texts of the user's own to compare answers on, besides the built-in ones.
         licence: Of the weights, for the model card.
 
     Raises:
-        UserError: for a name, kind, version, precision or form that there cannot be, or a folder
-            that cannot be written.
+        UserError: for a name, kind, version, precision, form or length that there cannot be, or a
+            folder that cannot be written.
         VerificationError: when the export is not what the live model is.
     """
     forms = tflite.forms_of(task) if forms is None else forms
     _check(task, name, kinds, precisions, forms)
+    sizes = None
+    if "tflite" in kinds and set(forms) & set(tflite.WRITING):
+        sizes = sizes_for(task, prompt_length, cache_length)
     root = pathlib.Path(os.path.abspath(pathlib.Path(out).expanduser())) / name
     version = _next_version(root) if version is None else version
     targets = {kind: target for kind, target in places(root, version).items() if kind in kinds}
@@ -88,7 +97,7 @@ def run(
 
     def make(kind: str, folder: pathlib.Path) -> list[Report]:
         if kind == "tflite":
-            files = tflite.write(task, folder, precisions, forms)
+            files = tflite.write(task, folder, precisions, forms, sizes)
             reports = [verify_tflite(file, task, goldens) for file in files]
             describe: Callable[..., None] = card.write_tflite
         else:

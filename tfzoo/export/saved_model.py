@@ -5,23 +5,40 @@
          ├► embed             text ─► embedding
          └► classify          tf.Examples with text (pair) ─► classes, scores  (classification only)
 
+Of what writes text (`tfzoo.tasks.generation.signatures`):
+
+    task ─► serving_default   text ─► text, as the model's `decoding` says
+         ├► generate          text, parameters of each row ─► text (scores, of beams)
+         ├► generate_ids      token_ids lengths, parameters ─► token_ids lengths
+         ├► token_ids         token_ids lengths ─► logits
+         ├► score             text pair ─► log_likelihood num_tokens
+         ├► embed             text ─► embedding
+         └► encode            text ─► sequence padding_mask  (encoder-decoders only)
+
 Easy to get wrong: a Keras model that is tracked by what is saved reloads in Python, and then fails
 at its first request in a Session (https://github.com/tensorflow/tensorflow/issues/72963); Keras'
 own `export` writes every weight twice (https://github.com/keras-team/keras/issues/23553). So only
 the bare variables are tracked, and the functions close over the model.
 """
 
+import contextlib
 import os
 import pathlib
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
+from tfzoo.decoding import config as decoding_config
 from tfzoo.export import warm_up
+from tfzoo.tasks import generation
 from tfzoo.tasks.classification import Classification
 from tfzoo.tasks.task import Task, Tensors
+
+# Of warm-up requests: some draws, and few, for what takes time is not how many there are.
+_PARAMETERS = {**decoding_config.NEUTRAL, "max_new_tokens": 4, "do_sample": True, "seed": 0}
 
 CLASSIFY = "tensorflow/serving/classify"
 PREDICT = "tensorflow/serving/predict"
@@ -40,6 +57,9 @@ def write(task: Task, folder: str | os.PathLike[str], name: str) -> None:
     tf.saved_model.save(_Served(task), os.fspath(folder), signatures=functions, options=options)
     if "classify" in functions:
         _set_method(pathlib.Path(folder), "classify", CLASSIFY)
+    if hasattr(task, "decoding"):
+        writing = sorted({"generate", "generate_ids"} & set(functions))
+        _set_defaults(pathlib.Path(folder), generation.request_defaults(task), writing)
     warm_up.write(folder, name, warm_up_requests(task, functions))
 
 
@@ -100,6 +120,8 @@ def _classify(answer: Any, pairs: bool) -> Any:
 def _filled(spec: tf.TensorSpec, rows: int, length: int, pairs: bool) -> np.ndarray:
     """An input of `rows` rows of about `length` tokens each."""
     text = " ".join(["word"] * (length // (1 + pairs))).encode()
+    if spec.name in decoding_config.DTYPES:
+        return np.full(rows, _PARAMETERS.get(spec.name), spec.dtype.as_numpy_dtype)
     match spec.name:
         case "token_ids":
             return np.zeros([rows, length], np.int32)
@@ -115,7 +137,25 @@ def _filled(spec: tf.TensorSpec, rows: int, length: int, pairs: bool) -> np.ndar
 
 def _set_method(folder: pathlib.Path, signature: str, method: str) -> None:
     """Names the method that a signature serves, which tf.saved_model.save always calls predict."""
+    with _message(folder) as message:
+        message.meta_graphs[0].signature_def[signature].method_name = method
+
+
+def _set_defaults(folder: pathlib.Path, values: dict[str, Any], names: Iterable[str]) -> None:
+    """Says what a request to signatures gets where it leaves an input out: one value for all rows,
+    which tf.saved_model.save cannot say.
+    """
+    with _message(folder) as message:
+        for name in names:
+            found = message.meta_graphs[0].signature_def[name].defaults
+            for key, value in values.items():
+                found[key].CopyFrom(tf.make_tensor_proto([value], decoding_config.DTYPES[key]))
+
+
+@contextlib.contextmanager
+def _message(folder: pathlib.Path) -> Iterator[Any]:
+    """The SavedModel's message, which is written again when the context ends."""
     path = folder / "saved_model.pb"
     message = saved_model_pb2.SavedModel.FromString(path.read_bytes())
-    message.meta_graphs[0].signature_def[signature].method_name = method
+    yield message
     path.write_bytes(message.SerializeToString(deterministic=True))

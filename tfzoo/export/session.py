@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from tfzoo.core.errors import UserError
-from tfzoo.export import c_api, meta_graph, tensors, wire
+from tfzoo.export import c_api, meta_graph, tensors, warm_up, wire
 from tfzoo.export.c_api import TensorFlowError as TensorFlowError
 from tfzoo.export.meta_graph import Signature as Signature
 from tfzoo.export.meta_graph import TensorSpec as TensorSpec
@@ -77,8 +77,9 @@ class Session:
     def run(self, signature: str, /, **inputs: Any) -> dict[str, np.ndarray]:
         """Runs one signature on NumPy arrays, or anything that NumPy makes into one.
 
-        Strings are `str` or `bytes` and come back as `bytes` in object arrays. Integers are taken
-        for float inputs; nothing that would lose its value is converted.
+        Inputs that have a default may be left out. Strings are `str` or `bytes` and come back as
+        `bytes` in object arrays. Integers are taken for float inputs; nothing that would lose its
+        value is converted.
 
         Raises:
             UserError: for an unknown signature, a missing or unknown input, a wrong type or shape.
@@ -193,6 +194,8 @@ def _check_variables(folder: str, ops: frozenset[str]) -> None:
 
 def _check(spec: Signature, inputs: Mapping[str, Any]) -> list[np.ndarray]:
     """Returns the arrays in the signature's order, each of its dtype and a shape it allows."""
+    inputs = {**{name: warm_up.read_tensor(memoryview(t)) for name, t in spec.defaults.items()},
+              **inputs}  # fmt: skip
     if set(inputs) != set(spec.inputs):
         missing, unknown = set(spec.inputs) - set(inputs), set(inputs) - set(spec.inputs)
         raise UserError(

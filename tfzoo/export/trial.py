@@ -90,11 +90,11 @@ def _opened(job: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         return session.run, {"runtime": f"TensorFlow {session.tensorflow_version}, C API, XLA off"}
     import importlib.metadata
 
-    from tfzoo.export.lite_interpreter import LiteModel
+    from tfzoo.export import lite_writer
 
-    model = LiteModel(job["artefact"], threads=os.cpu_count() or 1)
+    ask = lite_writer.opened(job["artefact"], threads=os.cpu_count() or 1)
     version = importlib.metadata.version("ai-edge-litert")
-    return model.run, {"runtime": f"LiteRT {version}"}
+    return ask, {"runtime": f"LiteRT {version}"}
 
 
 def _answer(ask: Any, request: warm_up.Request) -> Answer:

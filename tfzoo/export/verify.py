@@ -23,6 +23,7 @@ from tfzoo.export.compare import Mismatch, difference, unpack
 from tfzoo.export.golden import Golden, Goldens
 from tfzoo.export.report import Check, Report
 from tfzoo.export.report import VerificationError as VerificationError
+from tfzoo.export.verify_generation import SIGNATURES, Writing
 from tfzoo.tasks.task import Task
 
 # Largest difference to the live model, of numbers above 1 relative to the largest of a row.
@@ -170,7 +171,9 @@ def _run(
     goldens: list[Golden],
     library_folder: str | None,
 ) -> tuple[list[Check], dict[str, Any]]:
-    cases = list(golden.cases(task, goldens, list(contents.signatures), batch_size(goldens)))
+    writing = Writing(task) if golden.writes(task) else None
+    names = [n for n in contents.signatures if writing is None or n not in SIGNATURES]
+    cases = list(golden.cases(task, goldens, names, batch_size(goldens)))
     warming = warm_up.read(folder)
     alone, batched, cold = Answers(), Answers(), list[str]()
 
@@ -179,10 +182,13 @@ def _run(
             case = cases[number]
             specs = contents.signatures[case.request.signature].outputs
             (alone if len(case.goldens) == 1 else batched).add(case, answer, specs)
-        elif isinstance(answer, str):
-            cold.append(answer)
+        elif number < len(cases) + len(warming):
+            cold.extend([answer] if isinstance(answer, str) else [])
+        elif writing is not None:
+            writing.visit(number - len(cases) - len(warming), answer)
 
     requests = [*(case.request for case in cases), *warming]
+    requests += writing.requests if writing is not None else []
     try:
         facts = trial.run(folder, requests, timed_request(task), visit, library_folder)
     except trial.TrialError as error:
@@ -198,6 +204,7 @@ def _run(
         ),
         runtime_check(facts),
     ]
+    checks += writing.checks() if writing is not None else []
     measured = {key: facts[key] for key in ("runtime", "milliseconds")}
     return checks, {**measured, "texts": len(goldens)}
 

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 
 from tfzoo.core.errors import UserError
-from tfzoo.export import golden, tflite, trial, warm_up
+from tfzoo.export import golden, tflite, trial, verify_lite_writing, warm_up
 from tfzoo.export import inspect_saved_model as inspect
 from tfzoo.export.compare import Mismatch, agreement, unpack
 from tfzoo.export.golden import Case, Golden, Goldens, Row
 from tfzoo.export.lite_interpreter import TEXT_OPS, operations
+from tfzoo.export.lite_writer import CONFIG
 from tfzoo.export.report import Check, Report
 from tfzoo.export.verify import Answers, batch_size, runtime_check, timed_request
 from tfzoo.tasks.task import Task
@@ -27,7 +28,8 @@ class Limit:
             that gives nearly one answer to everything, as untrained ones do, may fall short of it
             when `difference` is kept.
         difference: Largest difference of any number, relative to the largest number there is.
-        clear_label: Least share of clear texts whose best class stays the same.
+        clear_label: Least share of clear texts whose best class stays the same, or of clear choices
+            of a token.
     """
 
     size: float
@@ -60,8 +62,9 @@ def verify_tflite(file: pathlib.Path, task: Task, goldens: Goldens) -> Report:
     try:
         checks = [
             _operations(file, form),
-            _size(file, LIMITS[precision], task),
+            _size(file, form, precision, task),
             *_names(file, task),
+            *_generation_config(file, form, task),
         ]
     except UserError as error:
         checks = [Check("file", False, str(error), "a TFLite file")]
@@ -70,7 +73,11 @@ def verify_tflite(file: pathlib.Path, task: Task, goldens: Goldens) -> Report:
         "weight_bytes": inspect.weight_bytes(task),
         "precision": precision,
     }
-    if all(check.passed for check in checks):
+    if all(check.passed for check in checks) and form in tflite.WRITING:
+        least = LIMITS[precision].clear_label
+        found, measured = verify_lite_writing.checks(file, precision, task, least)
+        checks, facts = [*checks, *found], facts | measured
+    elif all(check.passed for check in checks):
         wanted = [_numbers(one, tflite.FORMS[form]) for one in goldens()]
         found, measured = _run(file, form, precision, task, wanted)
         checks += found
@@ -87,9 +94,13 @@ def _operations(file: pathlib.Path, form: str) -> Check:
     return Check("operations", not wrong, measured, limit)
 
 
-def _size(file: pathlib.Path, limit: Limit, task: Task) -> Check:
-    size, weights = file.stat().st_size, inspect.weight_bytes(task)
+def _size(file: pathlib.Path, form: str, precision: str, task: Task) -> Check:
+    limit, size, weights = LIMITS[precision], file.stat().st_size, inspect.weight_bytes(task)
     most = limit.size * weights + inspect.allowance_bytes(task)
+    config = task.model.config
+    if form in tflite.WRITING and precision == "int8" and getattr(config, "tied_output", True):
+        # The converter has scales of its own for what is looked up and what scores: two tables.
+        most += limit.size * 4 * config.vocab_size * config.width
     return Check(
         "size",
         size <= most,
@@ -113,6 +124,16 @@ def _names(file: pathlib.Path, task: Task) -> list[Check]:
         measured = f"{'the same' if same else 'others'}, {found.count(chr(10))}"
         checks.append(Check(name, same, measured, f"the model's {len(lines)}, in its order"))
     return checks
+
+
+def _generation_config(file: pathlib.Path, form: str, task: Task) -> list[Check]:
+    """generation_config.json beside a file that writes says what the live model's does."""
+    if form not in tflite.WRITING:
+        return []
+    path = file.with_name(CONFIG)
+    found = path.read_text(encoding="utf-8") if path.is_file() else ""
+    measured = "as it is" if found == tflite.generation_config(task) else "another, or none"
+    return [Check(CONFIG, measured == "as it is", measured, "the model's decoding")]
 
 
 def _run(

@@ -27,7 +27,7 @@ _CLASSIFY_LOG, _REGRESS_LOG, _PREDICT_LOG = 2, 3, 6  # fields of PredictionLog
 # The fields of TensorProto that hold numbers one by one: packed varints or fixed-size ones.
 _VARINTS = {"int32": 7, "int16": 7, "int8": 7, "uint8": 7, "int64": 10, "bool": 11}
 _FIXED = {"float32": 5, "float64": 6}
-_CODES = {"int32": 3, "object": 7}  # DataType: DT_INT32, DT_STRING
+_CODES = {"float32": 1, "int32": 3, "object": 7, "bool": 10}  # DataType: DT_FLOAT, DT_INT32, ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +36,8 @@ class Request:
 
     Attributes:
         signature: Name of the signature.
-        inputs: Its inputs by name; strings are object arrays of bytes (`write`: int32 and those).
+        inputs: Its inputs by name; strings are object arrays of bytes (`write`: float32, int32,
+            bool and those).
         classify: Whether it goes to the method classify, whose one input is serialized tf.Examples.
     """
 
@@ -104,7 +105,7 @@ def _tensor(array: np.ndarray) -> bytes:
     head = b"\x08" + varint(_CODES[array.dtype.name]) + delimited(2, axes)
     if array.dtype == object:
         return head + b"".join(delimited(8, item) for item in array.reshape(-1))
-    return head + delimited(4, array.astype("<i4").tobytes())
+    return head + delimited(4, array.astype(array.dtype.newbyteorder("<")).tobytes())
 
 
 def read_request(record: bytes | memoryview) -> Request:

@@ -3,6 +3,7 @@
     client = Client("http://127.0.0.1:8501", "bert")
     client.predict(["a film"])                       -> [{"label": "good", "scores": [...]}]
     client.predict({"text": ["a"], "pair": ["b"]})   -> {"label": ["good"], "scores": [[...]]}
+    client.generate(["a film"], max_new_tokens=20)   -> [" to remember"], of what writes texts
 
 Source: tensorflow/serving, g3doc/api_rest.md.
 """
@@ -12,12 +13,14 @@ import json
 import threading
 import time
 import urllib.parse
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import requests
 
 from tfzoo.core.errors import UserError
+
+_FIRST_TOKENS = 4  # of a stream
 
 
 class ServerError(UserError):
@@ -82,6 +85,64 @@ class Client:
         body = {"inputs" if columns else "instances": inputs if columns else list(inputs)}
         answer = self._post("predict", body, signature_name)
         return _from_json(answer["outputs" if columns else "predictions"])
+
+    def generate(self, texts: Sequence[str], **parameters: Any) -> list[Any]:
+        """Writes after texts, or what follows from them.
+
+        Args:
+            texts: the texts.
+            **parameters: what the signature `generate` takes beside them, such as
+                `max_new_tokens`, `do_sample`, `temperature`, `top_p`, `seed`: a value for all, or a
+                list with one for each text. What is left out is the model's own.
+
+        Returns:
+            what is written after each text; lists where the model returns several.
+
+        Raises:
+            ServerError: when the server refuses.
+            UserError: when it cannot be reached, or a parameter has not as many values as texts.
+        """
+        return [answer["text"] for answer in self._generate(texts, parameters)]
+
+    def stream(self, text: str, max_new_tokens: int = 64, **parameters: Any) -> Iterator[str]:
+        """Yields what `generate` gives for a text, piece by piece.
+
+        The server is asked for a few tokens, and again for twice as many, which costs it less than
+        twice the work: what was drawn once is drawn again. Not for beams.
+
+        Raises:
+            ServerError: when the server refuses.
+            UserError: when it cannot be reached.
+        """
+        given, size = "", _FIRST_TOKENS
+        while True:
+            count = min(size, max_new_tokens)
+            (answer,) = self._generate([text], {**parameters, "max_new_tokens": count})
+            is_whole = answer["num_tokens"] < count or count == max_new_tokens
+            # Half of a character may stand at the end of a part.
+            found = answer["text"] if is_whole else answer["text"].rstrip("\ufffd")
+            if len(found) > len(given):
+                yield found[len(given) :]
+                given = found
+            if is_whole:
+                return
+            size *= 2
+
+    def _generate(self, texts: Sequence[str], parameters: Mapping[str, Any]) -> list[Any]:
+        if isinstance(texts, (str, bytes)):
+            raise UserError(f"generate takes a list of texts. Received: {texts[:40]!r}")
+        columns = {"text": list(texts)}
+        for name, value in parameters.items():
+            columns[name] = (
+                list(value) if isinstance(value, (list, tuple)) else [value] * len(texts)
+            )
+            if len(columns[name]) != len(texts):
+                raise UserError(
+                    f"{name} must be one value, or one for each of the {len(texts)} texts. "
+                    f"Received: {len(columns[name])} values"
+                )
+        rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+        return list(self.predict(rows, "generate")) if rows else []
 
     def classify(
         self,

@@ -11,11 +11,12 @@ Checked against: tensorflow/serving 00e459f, util/json_tensor.cc, g3doc/api_rest
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
 
+from tfzoo.export import warm_up
 from tfzoo.export.meta_graph import Signature
 from tfzoo.serve import values
 from tfzoo.serve.errors import RequestError, shown
@@ -95,9 +96,9 @@ def read_inputs(document: Mapping[str, Any], signature: Signature) -> tuple[Arra
             "one of 'inputs' or 'instances' keys to exist "
         )
     if rows:
-        return _read_rows(document, types), True
+        return _read_rows(document, types, _defaults(signature)), True
     if "inputs" in document:
-        return _read_columns(document["inputs"], types), False
+        return _read_columns(document["inputs"], types, signature.defaults.keys()), False
     raise RequestError("Missing 'inputs' or 'instances' key")
 
 
@@ -108,7 +109,15 @@ def _finite(text: str) -> float:
     return value
 
 
-def _read_rows(document: Mapping[str, Any], types: Mapping[str, str]) -> Arrays:
+def _defaults(signature: Signature) -> dict[str, Any]:
+    """The values of inputs that a row may leave out."""
+    arrays = {n: warm_up.read_tensor(memoryview(t)) for n, t in signature.defaults.items()}
+    return {name: array.reshape(-1)[0].item() for name, array in arrays.items()}
+
+
+def _read_rows(
+    document: Mapping[str, Any], types: Mapping[str, str], defaults: Mapping[str, Any]
+) -> Arrays:
     instances = document["instances"]
     if not isinstance(instances, list):
         raise RequestError(
@@ -117,7 +126,8 @@ def _read_rows(document: Mapping[str, Any], types: Mapping[str, str]) -> Arrays:
     if not instances:
         raise RequestError(f"JSON Value: {shown(document)} No values in 'instances' array")
     named = _is_named(instances[0])
-    if not named and len(types) > 1:
+    needed = [name for name in types if name not in defaults]
+    if not named and len(needed) > 1:
         raise RequestError(
             "instances is a plain list, but expecting list of objects as multiple input tensors "
             f"required as per tensorinfo_map: {','.join(types)}"
@@ -130,7 +140,8 @@ def _read_rows(document: Mapping[str, Any], types: Mapping[str, str]) -> Arrays:
             raise RequestError(
                 f"Expecting {expected} but got {found} at item {number} of input list"
             )
-        for name, value in (element if named else {next(iter(types)): element}).items():
+        given = {**defaults, **(element if named else {needed[0]: element})}
+        for name, value in given.items():
             try:
                 _add(value, name, types, columns, shapes)
             except RequestError as error:
@@ -139,7 +150,7 @@ def _read_rows(document: Mapping[str, Any], types: Mapping[str, str]) -> Arrays:
                     f"Failed to process element: {number}{key} of 'instances' list. "
                     f"Error: {error.code}: {error}"
                 ) from None
-        if named and len(element) != len(types):
+        if len(given) != len(types):
             raise RequestError(
                 f"Failed to process element: {number} of 'instances' list. JSON object: "
                 f"{shown(element)} keys must be equal to: {','.join(types)}"
@@ -171,16 +182,19 @@ def _add(
     values.flatten(value, shape, 0, types[name], columns[name])
 
 
-def _read_columns(inputs: Any, types: Mapping[str, str]) -> Arrays:
+def _read_columns(inputs: Any, types: Mapping[str, str], optional: Collection[str]) -> Arrays:
+    needed = [name for name in types if name not in optional]
     if not _is_named(inputs):
-        if len(types) > 1:
+        if len(needed) > 1:
             raise RequestError(
                 "inputs is a plain value/list, but expecting an object as multiple input tensors "
                 f"required as per tensorinfo_map: {','.join(types)}"
             )
-        inputs = {next(iter(types)): inputs}
+        inputs = {needed[0]: inputs}
     arrays = {}
     for name, dtype in types.items():
+        if name not in inputs and name in optional:
+            continue
         if name not in inputs:
             raise RequestError(f"Missing named input: {name} in 'inputs' object.")
         shape = values.shape_of(inputs[name])
