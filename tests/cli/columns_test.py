@@ -8,8 +8,8 @@ from tfzoo.data.tables import Columns
 
 def parsed(*arguments, pairs=False, label=True):
     parser = Parser(prog="x")
-    columns.add_columns(parser, label)
-    return columns.columns(parser.parse_strictly(arguments), pairs)
+    columns.add_columns(parser, "in a file")
+    return columns.columns(parser.parse_strictly(arguments), pairs, label)
 
 
 def test_columns_are_names_by_default():
@@ -27,6 +27,7 @@ def test_a_task_of_pairs_takes_the_column_pair():
 
 def test_without_labels_none_are_read():
     assert parsed(label=False).label is None
+    assert parsed("--header=no", "--text=0", label=False) == Columns(0, None, None, False)
 
 
 def test_names_without_a_header_are_refused():

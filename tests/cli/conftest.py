@@ -39,11 +39,15 @@ class _Stdin:
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory) -> pathlib.Path:
-    """A folder of model folders: `classifier`, `pairs`, `encoder`."""
+    """A folder of model folders: `classifier`, `pairs`, `encoder`, `decoder`, `translator`."""
+    import tfzoo
     from tests.tasks import tiny
     from tfzoo.tasks import folder
     from tfzoo.tasks.classification import Classification
     from tfzoo.tasks.embedding import Embedding
+    from tfzoo.tasks.language_model import LanguageModel
+    from tfzoo.tasks.sequence_to_sequence import SequenceToSequence
+    from tfzoo.testing.values import fill
 
     out = tmp_path_factory.mktemp("models")
     for name, options in {"classifier": {}, "pairs": {"pairs": True}}.items():
@@ -51,6 +55,16 @@ def models(tmp_path_factory) -> pathlib.Path:
         task = Classification(model, tiny.tokenizer(), ("x", "y", "z"), max_length=12, **options)
         folder.save(task, out / name)
     folder.save(Embedding(tiny.model(), tiny.tokenizer(), max_length=12), out / "encoder")
+    sizes = {"vocab_size": len(tiny.VOCABULARY), "width": 8, "max_length": 12}
+    decoder = tfzoo.build("gpt2", num_layers=1, num_heads=2, bos_id=4, **sizes)
+    sides = ("encoder", "decoder")
+    sizes |= {f"num_{side}_{what}": 1 for side in sides for what in ("layers", "heads")}
+    sizes |= {f"{side}_feed_forward_dim": 8 for side in sides}
+    translator = tfzoo.build("bart", head="conditional_generation", **sizes)
+    fill(decoder)
+    fill(translator)
+    folder.save(LanguageModel(decoder, tiny.tokenizer()), out / "decoder")
+    folder.save(SequenceToSequence(translator, tiny.tokenizer()), out / "translator")
     return out
 
 

@@ -149,7 +149,28 @@ MISTAKES = {
     ),
     "an encoder to evaluate": (
         ["evaluate", "MODELS/encoder", "--data=TRAIN"],
-        "Only classifiers can be evaluated",
+        "Only classifiers, language models and encoder-decoders can be evaluated",
+    ),
+    "labels without a template": (
+        ["predict", "MODELS/decoder", "a", "--labels=x,y"],
+        "--labels goes with --template",
+    ),
+    "a template without labels": (
+        ["predict", "MODELS/decoder", "a", "--template={text} {label}"],
+        "--template needs --labels",
+    ),
+    "a template for an encoder": (
+        ["predict", "MODELS/encoder", "a", "--template={text} {label}", "--labels=x,y"],
+        "whose task is embedding",
+    ),
+    "no text to score": (["evaluate", "MODELS/decoder", "--data=DIR/none.txt"], "No text files"),
+    "a stride for a classifier": (
+        ["evaluate", "MODELS/classifier", "--data=TRAIN", "--stride=2"],
+        "are for language models",
+    ),
+    "a stride longer than the model": (
+        ["evaluate", "MODELS/decoder", "--data=TRAIN", "--stride=12"],
+        "stride must be from 1 to 11",
     ),
     "converting nothing": (["convert", "hf:DIR/none", "DIR/out"], "is not a folder"),
     "converting to nowhere": (["convert", "MODELS/encoder", "hf:"], "Expected a folder to write"),
@@ -264,5 +285,5 @@ def test_ctrl_c_of_a_running_command_is_one_line():
     with subprocess.Popen([sys.executable, "-c", code], **pipes) as child:
         assert child.stdout.readline() == b"ready\n"
         child.send_signal(signal.SIGINT)
-        assert child.communicate(timeout=30)[1] == b"tfzoo: interrupted\n"
+        assert child.communicate(timeout=120)[1] == b"tfzoo: interrupted\n"
     assert child.returncode == 130

@@ -87,3 +87,55 @@ def test_texts_may_stand_behind_options(run, models):
     code, out, err = run("predict", models / "classifier", "--json", "a b")
     assert (code, err) == (0, "")
     assert json.loads(out)["text"] == "a b"
+
+
+def test_a_language_model_chooses_among_labels(run, models, tmp_path):
+    (tmp_path / "shots.csv").write_text("a,x\nb,y\n")
+    (tmp_path / "t.csv").write_text("a\nc\n")
+    template = ("--template={text} b {label}", "--labels=x=a,y=c", "--normalize=tokens")
+    columns = ("--text=0", "--label=1", "--header=no")
+    (one, two) = answers(run, models / "decoder", "a", "c", *template)
+    assert one["labels"] == ["x", "y"]
+    assert sum(one["scores"]) == pytest.approx(1, abs=1e-6)
+    shown = answers(
+        run, models / "decoder", f"--file={tmp_path / 't.csv'}", *columns, *template,
+        f"--examples={tmp_path / 'shots.csv'}", "--shots=1",
+    )  # fmt: skip
+    assert [answer["text"] for answer in shown] == ["a", "c"]
+    assert shown[0]["logits"] != one["logits"]
+    code, out, _ = run("predict", models / "decoder", "c", *template)
+    assert (code, out) == (0, f"{two['label']}\t{two['score']:.4f}\tc\n")
+
+
+def test_a_language_model_goes_on_with_a_text(run, models):
+    (one,) = answers(run, models / "decoder", "a b", "--set", "max_new_tokens=3")
+    assert one["text"] == "a b"
+    assert isinstance(one["written"], str)
+
+
+@pytest.mark.slow
+def test_a_language_model_goes_on_and_an_encoder_decoder_answers(run, models):
+    for name in ("decoder", "translator"):
+        (one, two) = answers(run, models / name, "a b", "c", "--set", "max_new_tokens=3")
+        assert (one["text"], two["text"]) == ("a b", "c")
+        (four,) = answers(run, models / name, "a b", "--set", "max_new_tokens=6", "num_beams=1")
+        assert four["written"].startswith(one["written"])
+        code, out, _ = run("predict", models / name, "a b", "--set", "max_new_tokens=6")
+        assert (code, out) == (0, four["written"] + "\n")
+        best = ["num_beams=2", "num_return_sequences=2", "max_new_tokens=3"]
+        (several,) = answers(run, models / name, "a b", "--set", *best)
+        assert len(several["written"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "message"),
+    [
+        ("decoder", ["--set=max_tokens=3"], "max_new_tokens"),
+        ("decoder", ["--with=b"], "one text for each input"),
+        ("classifier", ["--set=max_new_tokens=3"], "for what writes text"),
+    ],
+)
+def test_mistakes_in_how_to_write_are_one_line(run, models, name, given, message):
+    code, out, err = run("predict", models / name, "a", *given)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert message in err

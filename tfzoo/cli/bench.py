@@ -31,6 +31,13 @@ def encoder(arguments: Sequence[str]) -> int:
     return bench_encoder.run(list(arguments))
 
 
+def generation(arguments: Sequence[str]) -> int:
+    """Greedy text of GPT-2's size."""
+    from tfzoo.cli import bench_generation
+
+    return bench_generation.run(list(arguments))
+
+
 def tokenizer(arguments: Sequence[str]) -> None:
     """A tokenizer, from strings to tensors."""
     parser = Parser(
@@ -73,6 +80,7 @@ def training(arguments: Sequence[str]) -> int:
 
 BENCHMARKS = {
     "encoder": encoder,
+    "generation": generation,
     "loading": loading,
     "tokenizer": tokenizer,
     "training": training,

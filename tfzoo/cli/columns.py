@@ -7,13 +7,23 @@ if TYPE_CHECKING:
     from tfzoo.data.tables import Columns
 
 
-def add_columns(parser: argparse.ArgumentParser, label: bool) -> None:
-    """Adds `--text`, `--pair`, `--header`, and `--label` where it is wanted."""
+def add_columns(parser: argparse.ArgumentParser, labels: str) -> None:
+    """Adds `--text`, `--pair`, `--label` and `--header`.
+
+    Args:
+        parser: That of the command.
+        labels: Where or when the labels are read, for the help.
+    """
     group = parser.add_argument_group("columns, by name or by number from 0")
     group.add_argument("--text", type=_column, default="text", metavar="COLUMN")
     group.add_argument("--pair", type=_column, metavar="COLUMN", help="that of the second text")
-    if label:
-        group.add_argument("--label", type=_column, default="label", metavar="COLUMN")
+    group.add_argument(
+        "--label",
+        type=_column,
+        default="label",
+        metavar="COLUMN",
+        help=f"that of labels, {labels}",
+    )
     group.add_argument(
         "--header",
         choices=("auto", "yes", "no"),
@@ -22,8 +32,9 @@ def add_columns(parser: argparse.ArgumentParser, label: bool) -> None:
     )
 
 
-def columns(options: argparse.Namespace, pairs: bool) -> "Columns":
-    """Where the texts and labels stand; a task of pairs takes the column `pair` by default.
+def columns(options: argparse.Namespace, pairs: bool, label: bool = True) -> "Columns":
+    """Where the texts stand, and the labels if they are wanted; a task of pairs takes the column
+    `pair` by default.
 
     Raises:
         UserError: for columns that contradict each other.
@@ -32,7 +43,7 @@ def columns(options: argparse.Namespace, pairs: bool) -> "Columns":
 
     header: Any = {"auto": "auto", "yes": True, "no": False}[options.header]
     pair = "pair" if options.pair is None and pairs else options.pair
-    return Columns(options.text, getattr(options, "label", None), pair, header)
+    return Columns(options.text, options.label if label else None, pair, header)
 
 
 def _column(text: str) -> str | int:

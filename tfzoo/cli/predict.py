@@ -1,6 +1,8 @@
 """Answers texts from the command line, a file, or standard input (one text a line).
 
-A classifier prints label, probability and text, with tabs between. Every other task prints JSON.
+A classifier prints label, probability and text, with tabs between, and so does any language model
+with --template and --labels. Without those a language model goes on with a text, and an
+encoder-decoder writes what follows from it. Every other task prints JSON.
 """
 
 import argparse
@@ -10,8 +12,9 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from tfzoo.cli import columns, screen
+from tfzoo.cli import columns, screen, zero_shot
 from tfzoo.cli.parser import whole_number
+from tfzoo.core import config
 from tfzoo.core.errors import UserError
 
 EXAMPLE = 'tfzoo predict runs/mine/model "a film to remember" "two hours of my life" --json'
@@ -29,9 +32,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="for a task of pairs: the second text, once for each TEXT",
     )
     parser.add_argument("--file", metavar="FILE", help=".txt (a text a line), .tsv, .csv or .jsonl")
-    columns.add_columns(parser, label=False)
+    columns.add_columns(parser, "in --examples")
     parser.add_argument("--batch_size", type=whole_number, default=32, metavar="N")
     parser.add_argument("--json", action="store_true", help="print a JSON object for each text")
+    parser.add_argument(
+        "--set",
+        action="extend",
+        nargs="+",
+        default=[],
+        metavar="KEY=VALUE",
+        help="how text is written, by the names of transformers' GenerationConfig, such as "
+        "max_new_tokens=50, do_sample=true or num_beams=4; any number of them",
+    )
+    zero_shot.add_zero_shot(parser)
 
 
 def run(options: argparse.Namespace) -> None:
@@ -41,7 +54,12 @@ def run(options: argparse.Namespace) -> None:
     screen.quiet_tensorflow()
     from tfzoo.tasks import folder
 
-    task = folder.load(options.model).task
+    task = zero_shot.task(options, folder.load(options.model).task)
+    if hasattr(task, "generate"):
+        _write(options, task)
+        return
+    if options.set:
+        raise UserError(f"--set is for what writes text. Received: a model that is {task.name}.")
     texts, pairs = _inputs(options, task.pairs)
     answers = task.predict(texts, pairs, options.batch_size, progress=sys.stderr.isatty())
     for i, text in enumerate(texts):
@@ -51,6 +69,22 @@ def run(options: argparse.Namespace) -> None:
             print(json.dumps({**given, **answer}, ensure_ascii=False))
         else:
             print(answer["label"], f"{answer['score']:.4f}", " ".join(text.split()), sep="\t")
+
+
+def _write(options: argparse.Namespace, task: Any) -> None:
+    """Prints what the model writes: plainly, or as JSON where there are several texts."""
+    if options.second:
+        raise UserError(f"This model takes one text for each input. Received: --with, {task.name}.")
+    texts, _ = _inputs(options, False)
+    how = config.with_overrides({}, options.set)
+    found = task.generate(
+        list(texts), batch_size=options.batch_size, progress=sys.stderr.isatty(), **how
+    )
+    if len(texts) == 1 and isinstance(found[0], str) and not options.json:
+        print(found[0])
+        return
+    for text, written in zip(texts, found, strict=True):
+        print(json.dumps({"text": text, "written": written}, ensure_ascii=False))
 
 
 def _inputs(
@@ -66,7 +100,7 @@ def _inputs(
         return lines(_content(path), options.file, is_pairs)
     from tfzoo.data import tables
 
-    table = tables.read(path, columns.columns(options, is_pairs))
+    table = tables.read(path, columns.columns(options, is_pairs, label=False))
     return table.texts, table.pairs
 
 
