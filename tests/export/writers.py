@@ -25,8 +25,8 @@ FAMILIES = {
     "t5": (
         "t5",
         {
-            **{"width": 16, "num_layers": 1, "num_heads": 2, "head_dim": 8},
-            **{"feed_forward_dim": 32, "head": "conditional_generation"},
+            **{"width": 16, "num_encoder_layers": 1, "num_decoder_layers": 1, "num_heads": 2},
+            **{"head_dim": 8, "feed_forward_dim": 32, "head": "conditional_generation"},
         },
     ),
     "bart": ("bart", _SIDES),

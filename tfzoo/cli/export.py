@@ -30,7 +30,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--precision", type=names, metavar="LIST", help="of TFLite: float32,float16,int8"
     )
-    parser.add_argument("--form", type=names, metavar="LIST", help="of TFLite: token_ids,text")
+    parser.add_argument(
+        "--form",
+        type=names,
+        metavar="LIST",
+        help="of TFLite: token_ids,text; of what writes text also decode,generate",
+    )
+    for name, what in (("prompt", "a prompt may have (64)"), ("cache", "there is room for (128)")):
+        parser.add_argument(
+            f"--{name}_length",
+            type=whole_number,
+            metavar="N",
+            help=f"of decode and generate: how many tokens {what}",
+        )
     parser.add_argument(
         "--texts", metavar="FILE", help="texts of your own to verify on too, one a line"
     )
@@ -49,6 +61,8 @@ def run(options: argparse.Namespace) -> None:
         "kinds": options.format,
         "precisions": options.precision,
         "forms": options.form,
+        "prompt_length": options.prompt_length,
+        "cache_length": options.cache_length,
         "version": options.version,
         "licence": options.licence,
         "texts": None if options.texts is None else predict.read_lines(options.texts),
